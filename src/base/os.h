@@ -1,0 +1,61 @@
+/* The only operating-system code of the library: files, mappings, aligned memory, clock, cores. */
+#ifndef WEFT_BASE_OS_H
+#define WEFT_BASE_OS_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A whole file mapped read-only and shared. Empty files map to data == NULL, size == 0. */
+typedef struct os_map {
+    const uint8_t *data;
+    size_t size;
+} os_map;
+
+/* Map path. Fails with WEFT_ERR_IO (missing, not a regular file, unreadable), naming path. */
+int os_map_open(const char *path, os_map *map, weft_error *err);
+void os_map_close(os_map *map); /* NULL data is allowed; clears *map */
+
+/* Read a whole file into a fresh buffer with a NUL after it (*size excludes it); refuses files over
+ * limit bytes with WEFT_ERR_RANGE. The caller frees *data. */
+int os_read_file(const char *path, size_t limit, char **data, size_t *size, weft_error *err);
+
+/* A file that appears whole or not at all: written beside its final name, flushed to the disk, then
+ * renamed over it. Every failure (a full disk too) is WEFT_ERR_IO naming the path; the temporary file
+ * is removed and the old file, if any, stays as it was. */
+typedef struct os_writer os_writer;
+int os_writer_open(const char *path, os_writer **writer, weft_error *err);
+int os_writer_write(os_writer *writer, const void *data, size_t size, weft_error *err);
+uint64_t os_writer_offset(const os_writer *writer); /* bytes written so far */
+int os_writer_commit(os_writer **writer, weft_error *err); /* frees *writer either way */
+void os_writer_abort(os_writer **writer);                  /* NULL allowed */
+
+/* Convenience over os_writer: the whole content at once. */
+int os_write_file(const char *path, const void *data, size_t size, weft_error *err);
+
+int os_make_dirs(const char *path, weft_error *err); /* like mkdir -p, mode 0700 */
+bool os_is_dir(const char *path);
+bool os_is_file(const char *path);
+int os_remove_tree(const char *path, weft_error *err); /* missing is not an error */
+
+/* Names in a folder, without "." and "..", sorted by byte value. Free with os_list_free. */
+typedef struct os_list {
+    char **names;
+    size_t count;
+} os_list;
+int os_list_dir(const char *path, os_list *list, weft_error *err);
+void os_list_free(os_list *list);
+
+/* Zeroed memory aligned to 64 bytes, rounded up to it; NULL when there is none. */
+void *os_alloc(size_t bytes);
+void os_free(void *p);
+
+uint64_t os_clock_ns(void);       /* monotonic */
+int os_core_count(void);          /* cores this process may use, at least 1 */
+uint64_t os_peak_rss_bytes(void); /* highest resident size so far; 0 where unknown */
+uint64_t os_rss_bytes(void);      /* resident size now; 0 where unknown */
+uint64_t os_memory_bytes(void);   /* physical memory; 0 where unknown */
+
+#endif
