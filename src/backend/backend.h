@@ -1,0 +1,135 @@
+/* The device operations that generation and training need, over opaque buffers. forward.c and
+ * backward.c are written in these; a device is one table of functions (backend_cpu.c, later Vulkan).
+ *
+ * Operations are recorded between backend_begin and backend_submit and may run at any time until submit
+ * returns; they see each other's results in the order of the calls. They return nothing: a bad extent
+ * (our own mistake) or a device failure is kept, and submit returns the first one. One thread at a time
+ * may use a backend. Sizes are in elements unless named bytes; letters as in kernel.h. */
+#ifndef WEFT_BACKEND_BACKEND_H
+#define WEFT_BACKEND_BACKEND_H
+
+#include "base/status.h"
+#include "kernel/kernel.h"
+
+#include <stddef.h>
+
+typedef struct backend backend;
+typedef struct buffer buffer;                 /* device memory of a fixed size, zeroed at creation */
+typedef struct ternary_weight ternary_weight; /* a ternary matrix on the device */
+typedef struct dense_weight dense_weight;     /* a dense matrix on the device */
+
+/* A place in a buffer: what operations read and write. offset in bytes, a multiple of 4. */
+typedef struct view {
+    buffer *buf;
+    size_t offset;
+} view;
+
+static inline view view_of(buffer *b) { return (view){b, 0}; }
+static inline view view_floats(view v, int64_t count) {
+    return (view){v.buf, v.offset + (size_t)count * sizeof(float)};
+}
+
+typedef struct backend_options {
+    int thread_count;  /* 0 = one a core */
+    uint32_t cpu_mask; /* kernels allowed; UINT32_MAX = all */
+} backend_options;
+
+int backend_create_cpu(const backend_options *options, backend **out, weft_error *err);
+void backend_free(backend **be); /* buffers and weights must have been freed */
+const char *backend_name(const backend *be); /* "cpu (avx2, 2 threads)" */
+uint64_t backend_bytes(const backend *be);   /* memory in buffers now */
+
+int buffer_create(backend *be, size_t bytes, buffer **out, weft_error *err);
+void buffer_free(backend *be, buffer **b); /* NULL allowed; clears *b */
+size_t buffer_bytes(const buffer *b);
+
+/* Copy between host and device. write may be called between begin and submit: it takes effect in call
+ * order, and data may be reused at once. read submits what is recorded, waits, and goes on recording. */
+void backend_write(backend *be, view to, const void *data, size_t bytes);
+int backend_read(backend *be, view from, void *data, size_t bytes, weft_error *err);
+
+/* Weights borrow the matrix's memory on the CPU: it must outlive them. */
+int ternary_weight_create(backend *be, const ternary_matrix *w, ternary_weight **out,
+                          weft_error *err);
+void ternary_weight_free(backend *be, ternary_weight **w);
+int dense_weight_create(backend *be, const dense_matrix *w, dense_weight **out, weft_error *err);
+void dense_weight_free(backend *be, dense_weight **w);
+
+void backend_begin(backend *be);
+int backend_submit(backend *be, weft_error *err); /* waits until all is done */
+
+/* out (T, cols) = rows ids[t] of w. ids int32; out of range is an error. */
+void op_embed(backend *be, const dense_weight *w, view ids, int64_t tokens, view out);
+/* y (T, n) = rmsnorm of each row of x; y may be x. gamma (n). */
+void op_rmsnorm(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps, view y);
+void op_rmsnorm_backward(backend *be, view x, view gamma, view dy, int64_t tokens, int64_t n,
+                         float eps, view dx, bool add);
+
+/* Bytes of the rounded activations of T rows of n: int8 (T, padded n), float scale (T), int32 sum (T). */
+size_t quantised_bytes(int64_t tokens, int64_t n);
+void op_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8);
+void op_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
+void op_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y);
+void op_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
+                         bool add);
+/* logits (T, rows) = x (T, cols) W^T */
+void op_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, view y);
+
+/* LoRA of one projection. A (r, K), B (N, r). */
+void op_lora_down(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r, view h); /* h = x A^T */
+void op_lora_up(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t r, float scale,
+                view y); /* y += scale * h B^T */
+/* Backward: g (T, r) = scale * dy B is written to scratch g; dB += scale * dy^T h; dA += g^T x;
+ * dx += g A, or dx = g A if !add. */
+typedef struct lora_backward_args {
+    view x, h, dy, a, b; /* x (T, K) as op_lora_down saw it, h (T, r), dy (T, N) */
+    view g, da, db, dx;
+    int64_t tokens, k, n, r;
+    float scale;
+    bool add;
+} lora_backward_args;
+void op_lora_backward(backend *be, const lora_backward_args *args);
+/* y (+)= dropout(x) over count values (kernel.h). */
+void op_dropout(backend *be, view x, int64_t count, float p, uint64_t seed, view y, bool add);
+
+/* x (T, heads * head_dim) rotated in place; positions int32 (T); table (positions, head_dim): cosines then
+ * sines of each position. */
+void op_rope(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
+             int64_t head_dim, bool interleaved, bool inverse);
+
+/* q, out (T, heads * d); k, v (keys, kv_heads * d); first, last int32 (T): the keys token t sees. */
+typedef struct attention_args {
+    view q, k, v, first, last, out;
+    int64_t tokens, keys, heads, kv_heads, head_dim;
+    float scale;
+} attention_args;
+void op_attention(backend *be, const attention_args *args);
+/* Backward where keys == tokens and last[t] == t: overwrites dq, dk, dv. out is not read. */
+void op_attention_backward(backend *be, const attention_args *args, view dout, view dq, view dk,
+                           view dv);
+
+void op_glu(backend *be, activation act, view gate, view up, int64_t count, view out);
+/* dgate may be gate and dup may be up. */
+void op_glu_backward(backend *be, activation act, view gate, view up, view dout, int64_t count,
+                     view dgate, view dup);
+
+/* Cross-entropy through the head, in chunks of tokens, so that (T, V) never exists: losses (T) float =
+ * -log softmax(x W^T)[targets[t]]; if grad_scale != 0 also dx (T, cols) = d(grad_scale * sum of losses).
+ * Every target is in range. scratch: head_loss_scratch_bytes. */
+size_t head_loss_scratch_bytes(const backend *be, const dense_weight *w);
+void op_head_loss(backend *be, const dense_weight *w, view x, view targets, int64_t tokens,
+                  float grad_scale, view losses, view dx, view scratch);
+
+void op_add(backend *be, view a, view b, int64_t count, view out); /* out may be a or b */
+/* y[i] = x[rows[i]], n floats a row; and its transpose y[rows[i]] = x[i]. rows int32, all different. */
+void op_gather(backend *be, view x, view rows, int64_t count, int64_t n, view y);
+void op_scatter(backend *be, view x, view rows, int64_t count, int64_t n, view y);
+void op_copy(backend *be, view from, view to, size_t bytes);
+void op_fill_zero(backend *be, view to, size_t bytes);
+
+/* out: one double, the sum of squares of count floats. Deterministic for any thread count. */
+void op_sum_squares(backend *be, view x, int64_t count, view out);
+void op_adamw(backend *be, const adamw_settings *settings, int64_t count, view p, view g, view m,
+              view v);
+
+#endif
