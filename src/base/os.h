@@ -18,13 +18,14 @@ typedef struct os_map {
 int os_map_open(const char *path, os_map *map, weft_error *err);
 void os_map_close(os_map *map); /* NULL data is allowed; clears *map */
 
-/* Read a whole file into a fresh buffer with a NUL after it (*size excludes it); refuses files over
- * limit bytes with WEFT_ERR_RANGE. The caller frees *data. */
+/* Read a whole regular file into a fresh buffer with a NUL after it (*size excludes it); refuses files
+ * over limit bytes with WEFT_ERR_RANGE. The caller frees *data. */
 int os_read_file(const char *path, size_t limit, char **data, size_t *size, weft_error *err);
 
-/* A file that appears whole or not at all: written beside its final name, flushed to the disk, then
- * renamed over it. Every failure (a full disk too) is WEFT_ERR_IO naming the path; the temporary file
- * is removed and the old file, if any, stays as it was. */
+/* A file that appears whole or not at all: written beside its final name as "PATH.partial", flushed to
+ * the disk, then renamed over it. Every failure (a full disk too) is WEFT_ERR_IO naming the path; the
+ * partial file is removed and the old file, if any, stays as it was. A second writer of the same path
+ * at the same time is refused. After a failed write only os_writer_abort is left (commit aborts too). */
 typedef struct os_writer os_writer;
 int os_writer_open(const char *path, os_writer **writer, weft_error *err);
 int os_writer_write(os_writer *writer, const void *data, size_t size, weft_error *err);
@@ -39,6 +40,8 @@ int os_make_dirs(const char *path, weft_error *err); /* like mkdir -p, mode 0700
 bool os_is_dir(const char *path);
 bool os_is_file(const char *path);
 int os_remove_tree(const char *path, weft_error *err); /* missing is not an error */
+
+#define OS_LIST_MAX (1 << 20) /* names in one folder; more is WEFT_ERR_RANGE */
 
 /* Names in a folder, without "." and "..", sorted by byte value. Free with os_list_free. */
 typedef struct os_list {

@@ -13,6 +13,8 @@ typedef struct pool pool;
  * an item whatever its chunk: partition outputs, never sums. */
 typedef void (*pool_body)(void *context, int64_t begin, int64_t end, int worker);
 
+#define POOL_THREADS_MAX 256
+
 /* thread_count >= 1 counts the caller; 0 means one a core. */
 int pool_create(int thread_count, pool **out, weft_error *err);
 void pool_free(pool **p); /* NULL allowed */
