@@ -211,10 +211,10 @@ void os_list_free(os_list *list) {
 /* calloc instead of aligned_alloc and memset: large blocks then come as untouched zero pages, which
  * cost no memory until they are used. The block's own address is kept in front of the aligned one.
  */
-void *os_alloc(size_t bytes) {
+void *os_alloc(size_t size) {
     const size_t align = 64, slack = align + sizeof(void *);
-    if (bytes > SIZE_MAX - slack - align) return NULL;
-    char *raw = calloc(1, round_up(bytes ? bytes : 1, align) + slack);
+    if (size > SIZE_MAX - slack - align) return NULL;
+    char *raw = calloc(1, round_up(size ? size : 1, align) + slack);
     if (!raw) return NULL;
     uintptr_t at = round_up((uintptr_t)raw + sizeof(void *), align);
     void **aligned = (void **)at;

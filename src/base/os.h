@@ -52,7 +52,7 @@ int os_list_dir(const char *path, os_list *list, weft_error *err);
 void os_list_free(os_list *list);
 
 /* Zeroed memory aligned to 64 bytes, rounded up to it; NULL when there is none. */
-void *os_alloc(size_t bytes);
+void *os_alloc(size_t size);
 void os_free(void *p);
 
 uint64_t os_clock_ns(void);       /* monotonic */
