@@ -1,0 +1,51 @@
+/* What this CPU offers, and which kernels that selects. */
+#include "kernel/kernel.h"
+
+#include <pthread.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* The state that the system saves on a task switch; usable only where cpuid shows OSXSAVE. */
+static uint64_t enabled_state(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+static uint32_t detect(void) {
+    const uint32_t needed = bit_FMA | bit_AVX | bit_F16C | bit_OSXSAVE;
+    const uint64_t sse_and_avx = 6;
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & needed) != needed) return 0;
+    if ((enabled_state() & sse_and_avx) != sse_and_avx) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    return b & bit_AVX2 ? CPU_AVX2 : 0;
+}
+#else
+static uint32_t detect(void) {
+    return 0;
+}
+#endif
+
+static uint32_t detected_flags;
+static pthread_once_t detected_once = PTHREAD_ONCE_INIT;
+
+static void detect_once(void) {
+    detected_flags = detect();
+}
+
+uint32_t cpu_flags(void) {
+    pthread_once(&detected_once, detect_once);
+    return detected_flags;
+}
+
+void kernels_init(kernels *k, uint32_t flags) {
+    kernels_init_ref(k);
+#if defined(__x86_64__)
+    if ((flags & cpu_flags() & CPU_AVX2) != CPU_AVX2) return;
+    kernels_init_avx2(k);
+#else
+    (void)flags;
+#endif
+}
