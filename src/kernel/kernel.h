@@ -43,6 +43,14 @@ typedef struct attention_shape {
     const int32_t *first, *last;
 } attention_shape;
 
+/* Floats of scratch for attention over rows of at most `keys` keys, and for its backward over a range of
+ * `tokens` tokens: fast kernels treat this many queries at once. */
+enum { ATTENTION_QUERIES = 4 };
+static inline int64_t attention_scratch_floats(int64_t keys) { return ATTENTION_QUERIES * keys; }
+static inline int64_t attention_backward_scratch_floats(int64_t tokens) {
+    return 2 * ATTENTION_QUERIES * tokens;
+}
+
 typedef struct kernels {
     const char *name; /* "scalar", "avx2": the highest level that replaced an entry */
 
@@ -51,8 +59,9 @@ typedef struct kernels {
      * ternary_padded(n) bytes, zeros past n. x must be finite. */
     void (*quantise_row)(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum);
 
-    /* y[t][j] = isum * (w.scale / scale[t]), isum = sum_k q[t][k] * T[j][k] in int32: exact. q is
-     * (T, ternary_padded(K)); rows j in [row_begin, row_end); y (T, N) with stride ldy. */
+    /* Codes of a ternary matrix are 0, 1 or 2 in every entry: a code 3 gives unspecified values.
+     * y[t][j] = isum * (w.scale / scale[t]), isum = sum_k q[t][k] * T[j][k] in int32: exact. q is
+     * (T, ternary_padded(K)), zeros past K, and sum[t] its sum; rows j in [row_begin, row_end); y (T, N) with stride ldy. */
     void (*ternary_matmul)(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
                            const int8_t *q, const float *scale, const int32_t *sum, int64_t tokens,
                            float *y, int64_t ldy);
@@ -98,14 +107,15 @@ typedef struct kernels {
     void (*rope_row)(float *x, int64_t heads, int64_t head_dim, const float *table, bool interleaved,
                      bool inverse);
 
-    /* Attention of query head `head` for tokens [token_begin, token_end). scratch holds as many floats as
-     * the largest last[t] - first[t] + 1. */
+    /* Attention of query head `head` for tokens [token_begin, token_end). scratch holds
+     * attention_scratch_floats(the largest last[t] - first[t] + 1). */
     void (*attention)(const attention_shape *shape, int64_t head, int64_t token_begin,
                       int64_t token_end, const float *q, const float *k, const float *v, float *out,
                       float *scratch);
     /* Its backward for all query heads of key/value head `kv_head` and tokens [token_begin, token_end),
      * a range closed under first/last (one document): overwrites dq (those heads), dk and dv (that
-     * head) of those rows, strides as q, k, v. scratch holds 2 * (token_end - token_begin) floats. */
+     * head) of those rows, strides as q, k, v. Keys and values are those of the same tokens. scratch
+     * holds attention_backward_scratch_floats(token_end - token_begin). */
     void (*attention_backward)(const attention_shape *shape, int64_t kv_head, int64_t token_begin,
                                int64_t token_end, const float *q, const float *k, const float *v,
                                const float *dout, float *dq, float *dk, float *dv, float *scratch);
