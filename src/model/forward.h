@@ -67,6 +67,9 @@ typedef struct forward_options {
     bool dropout; /* scratch for it is wanted */
 } forward_options;
 
+/* Bytes that forward_create takes on the device. */
+size_t forward_scratch_bytes(const config *c, const forward_options *options);
+
 int forward_create(const model *m, const forward_options *options, forward *f, weft_error *err);
 void forward_destroy(forward *f);
 

@@ -1,0 +1,226 @@
+/* The forward pass as backend operations: no element loops, no device code. A layer is
+ *   h = norm(x); q, k, v = W h (+ LoRA); rotate q, k; a = attention; x += W_o subnorm(a)
+ *   h = norm(x); f = act(W_gate h) * W_up h; x += W_down subnorm(f)
+ * with W ternary on int8 activations (BitLinear) and LoRA on the unrounded ones (docs/FORMATS.md). */
+#include "model/forward.h"
+
+#include "base/os.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Cosines and sines of every position: angle(p, j) = p / (factor[j] * base^(2j/d)), in double, so that
+ * long contexts keep their float32 accuracy. */
+static int upload_rope(forward *f, weft_error *err) {
+    const config *c = &f->m->cfg;
+    int64_t half = c->head_dim / 2;
+    float *row = os_alloc((size_t)c->head_dim * sizeof(float));
+    if (!row) return err_set(err, WEFT_ERR_MEMORY, "out of memory for the rotary table");
+    for (int64_t p = 0; p < f->positions_max; p++) {
+        for (int64_t j = 0; j < half; j++) {
+            double frequency = pow(c->rope_base, -2.0 * (double)j / (double)c->head_dim);
+            double angle = (double)p * frequency / (double)c->rope_factors[j];
+            row[j] = (float)cos(angle);
+            row[half + j] = (float)sin(angle);
+        }
+        backend_write(f->be, view_floats(f->rope, p * c->head_dim), row,
+                      (size_t)c->head_dim * sizeof(float));
+    }
+    os_free(row);
+    return WEFT_OK;
+}
+
+/* Carve the scratch views out of one buffer; with base NULL only the size is wanted. */
+static size_t place_scratch(const config *c, const forward_options *o, forward *f, buffer *base) {
+    size_t at = 0, tokens = (size_t)o->tokens_max;
+    int64_t widest = config_widest_input(c);
+    size_t sizes[5] = {(size_t)o->positions_max * (size_t)c->head_dim * sizeof(float),
+                       quantised_bytes(o->tokens_max, widest),
+                       tokens * (size_t)c->hidden * sizeof(float),
+                       o->dropout ? tokens * (size_t)widest * sizeof(float) : 0,
+                       tokens * (size_t)o->rank_max * sizeof(float)};
+    view *views[5] = {&f->rope, &f->q8, &f->proj, &f->dropped, &f->low};
+    for (int i = 0; i < 5; i++) {
+        *views[i] = (view){base, at};
+        at += round_up(sizes[i], 64);
+    }
+    return at;
+}
+
+size_t forward_scratch_bytes(const config *c, const forward_options *options) {
+    forward unused;
+    return place_scratch(c, options, &unused, NULL);
+}
+
+int forward_create(const model *m, const forward_options *options, forward *f, weft_error *err) {
+    *f = (forward){.m = m,
+                   .be = m->be,
+                   .tokens_max = options->tokens_max,
+                   .positions_max = options->positions_max,
+                   .layer_count = m->cfg.layer_count,
+                   .smooth = options->smooth};
+    TRY(buffer_create(m->be, forward_scratch_bytes(&m->cfg, options), &f->scratch, err));
+    place_scratch(&m->cfg, options, f, f->scratch);
+    int rc = upload_rope(f, err);
+    if (rc) forward_destroy(f);
+    return rc;
+}
+
+void forward_destroy(forward *f) {
+    if (f->be) buffer_free(f->be, &f->scratch);
+    *f = (forward){0};
+}
+
+size_t acts_place(const config *c, int64_t tokens, int32_t rank, bool shared, buffer *buf,
+                  size_t offset, layer_acts *acts) {
+    size_t start = offset;
+    int64_t attention_width = c->heads * c->head_dim, kv_width = c->kv_heads * c->head_dim;
+    struct {
+        view *at;
+        int64_t width;
+    } pieces[] = {{&acts->norm1, c->hidden},    {&acts->q, attention_width},
+                  {&acts->k, kv_width},         {&acts->v, kv_width},
+                  {&acts->att, attention_width}, {&acts->mid, c->hidden},
+                  {&acts->norm2, c->hidden},    {&acts->gate, c->ffn},
+                  {&acts->up, c->ffn},          {&acts->glu, c->ffn}};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        *pieces[i].at = (view){buf, offset};
+        offset += round_up((size_t)(tokens * pieces[i].width) * sizeof(float), 64);
+    }
+    acts->att_norm = acts->att;
+    acts->glu_norm = acts->glu;
+    if (c->sub_norms && !shared) { /* the backward needs a norm's input and its output */
+        acts->att_norm = (view){buf, offset};
+        offset += round_up((size_t)(tokens * attention_width) * sizeof(float), 64);
+        acts->glu_norm = (view){buf, offset};
+        offset += round_up((size_t)(tokens * c->ffn) * sizeof(float), 64);
+    }
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        acts->down[t] = (view){buf, offset};
+        offset += round_up((size_t)(tokens * rank) * sizeof(float), 64);
+    }
+    return offset - start;
+}
+
+uint64_t dropout_seed_of(const forward *f, int64_t layer, target t) {
+    return rng_split(f->dropout_seed, (uint64_t)(layer * TARGET_COUNT + t));
+}
+
+/* y += scale * B (A x) of every adapter in use, then of the one in training, whose A x is kept. */
+static void add_adapters(forward *f, int64_t layer, target t, int64_t tokens, view x, view y,
+                         view down) {
+    int64_t rows, cols;
+    config_target_shape(&f->m->cfg, t, &rows, &cols);
+    for (size_t i = 0; i < f->use_count; i++) {
+        const adapter *a = f->uses[i].adapter;
+        const lora_pair *p = adapter_pair(a, layer, t);
+        if (!p->rank || f->uses[i].scale == 0) continue;
+        op_lora_down(f->be, x, view_floats(view_of(a->params), (int64_t)p->a_offset), tokens, cols,
+                     p->rank, f->low);
+        op_lora_up(f->be, f->low, view_floats(view_of(a->params), (int64_t)p->b_offset), tokens,
+                   rows, p->rank, f->uses[i].scale * p->scale, y);
+    }
+    const lora_pair *p = f->trained ? adapter_pair(f->trained, layer, t) : NULL;
+    if (!p || !p->rank) return;
+    view input = x, params = view_of(f->trained->params);
+    if (f->dropout > 0) {
+        input = f->dropped;
+        op_dropout(f->be, x, tokens * cols, f->dropout, dropout_seed_of(f, layer, t), input, false);
+    }
+    op_lora_down(f->be, input, view_floats(params, (int64_t)p->a_offset), tokens, cols, p->rank,
+                 down);
+    op_lora_up(f->be, down, view_floats(params, (int64_t)p->b_offset), tokens, rows, p->rank,
+               p->scale, y);
+}
+
+/* Round x once for all the projections that read it. */
+static void quantise_input(forward *f, view x, int64_t tokens, int64_t n) {
+    if (!f->smooth) op_quantise(f->be, x, tokens, n, f->q8);
+}
+
+/* y = W x + adapters; x's rounded form is in f->q8. */
+static void project(forward *f, int64_t layer, target t, int64_t tokens, view x, view y,
+                    const layer_acts *acts) {
+    const ternary_weight *w = f->m->layers[layer].proj[t];
+    if (f->smooth) op_ternary_matmul_f32(f->be, w, x, tokens, y);
+    else op_ternary_matmul(f->be, w, f->q8, tokens, y);
+    add_adapters(f, layer, t, tokens, x, y, acts->down[t]);
+}
+
+static void forward_attention(forward *f, int64_t layer, const token_batch *b,
+                              const layer_acts *acts, const layer_cache *cache) {
+    const config *c = &f->m->cfg;
+    int64_t tokens = b->tokens, kv_width = c->kv_heads * c->head_dim;
+    op_rope(f->be, acts->q, b->positions, f->rope, tokens, c->heads, c->head_dim,
+            c->rope_interleaved, false);
+    op_rope(f->be, acts->k, b->positions, f->rope, tokens, c->kv_heads, c->head_dim,
+            c->rope_interleaved, false);
+    attention_args args = {.q = acts->q,
+                           .k = acts->k,
+                           .v = acts->v,
+                           .first = b->first,
+                           .last = b->last,
+                           .out = acts->att,
+                           .tokens = tokens,
+                           .keys = tokens,
+                           .heads = c->heads,
+                           .kv_heads = c->kv_heads,
+                           .head_dim = c->head_dim,
+                           .scale = 1.0f / sqrtf((float)c->head_dim)};
+    if (cache) {
+        size_t bytes = (size_t)(tokens * kv_width) * sizeof(float);
+        op_copy(f->be, acts->k, view_floats(cache->k, cache->start * kv_width), bytes);
+        op_copy(f->be, acts->v, view_floats(cache->v, cache->start * kv_width), bytes);
+        args.k = cache->k;
+        args.v = cache->v;
+        args.keys = cache->keys;
+    }
+    op_attention(f->be, &args);
+    const struct layer *w = &f->m->layers[layer];
+    if (c->sub_norms)
+        op_rmsnorm(f->be, acts->att, w->attn_sub_norm, tokens, c->heads * c->head_dim,
+                   c->norm_epsilon, acts->att_norm);
+}
+
+void forward_embed(forward *f, const token_batch *b, view x) {
+    op_embed(f->be, f->m->embed, b->ids, b->tokens, x);
+}
+
+void forward_layer(forward *f, int64_t layer, const token_batch *b, const layer_acts *acts,
+                   const layer_cache *cache, view out) {
+    const config *c = &f->m->cfg;
+    const struct layer *w = &f->m->layers[layer];
+    int64_t tokens = b->tokens, attention_width = c->heads * c->head_dim;
+
+    op_rmsnorm(f->be, acts->in, w->attn_norm, tokens, c->hidden, c->norm_epsilon, acts->norm1);
+    quantise_input(f, acts->norm1, tokens, c->hidden);
+    project(f, layer, TARGET_Q, tokens, acts->norm1, acts->q, acts);
+    project(f, layer, TARGET_K, tokens, acts->norm1, acts->k, acts);
+    project(f, layer, TARGET_V, tokens, acts->norm1, acts->v, acts);
+    forward_attention(f, layer, b, acts, cache);
+    quantise_input(f, acts->att_norm, tokens, attention_width);
+    project(f, layer, TARGET_O, tokens, acts->att_norm, f->proj, acts);
+    op_add(f->be, acts->in, f->proj, tokens * c->hidden, acts->mid);
+
+    op_rmsnorm(f->be, acts->mid, w->ffn_norm, tokens, c->hidden, c->norm_epsilon, acts->norm2);
+    quantise_input(f, acts->norm2, tokens, c->hidden);
+    project(f, layer, TARGET_GATE, tokens, acts->norm2, acts->gate, acts);
+    project(f, layer, TARGET_UP, tokens, acts->norm2, acts->up, acts);
+    op_glu(f->be, c->act, acts->gate, acts->up, tokens * c->ffn, acts->glu);
+    if (c->sub_norms)
+        op_rmsnorm(f->be, acts->glu, w->ffn_sub_norm, tokens, c->ffn, c->norm_epsilon,
+                   acts->glu_norm);
+    quantise_input(f, acts->glu_norm, tokens, c->ffn);
+    project(f, layer, TARGET_DOWN, tokens, acts->glu_norm, f->proj, acts);
+    op_add(f->be, acts->mid, f->proj, tokens * c->hidden, out);
+}
+
+void forward_final_norm(forward *f, view x, int64_t tokens, view y) {
+    const config *c = &f->m->cfg;
+    op_rmsnorm(f->be, x, f->m->output_norm, tokens, c->hidden, c->norm_epsilon, y);
+}
+
+void forward_logits(forward *f, view y, int64_t tokens, view logits) {
+    op_dense_matmul(f->be, f->m->head, y, tokens, logits);
+}
