@@ -16,6 +16,8 @@
 #define GGUF_KEY_BYTES_MAX  65535
 #define GGUF_NAME_BYTES_MAX 255 /* the format says 64; longer names exist */
 #define GGUF_ARRAY_MAX      (1 << 24)
+#define GGUF_ARRAY_DEPTH    4
+#define GGUF_ALIGNMENT_MAX  65536
 
 typedef enum gguf_type {
     GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING,
@@ -32,7 +34,7 @@ typedef struct gguf_file gguf_file;
 
 /* Map path and parse it. Errors name the path, say what is wrong and at which byte: missing file,
  * wrong magic (a safetensors file is recognised and named), version 1 or big-endian, truncation, a count
- * over its limit, duplicate keys or tensors, a tensor that lies outside the file or overlaps the end,
+ * over its limit, duplicate keys or tensors, a tensor that lies outside the file or overlaps another,
  * an unknown tensor type. Thread-safe; the result is immutable. */
 int gguf_open(const char *path, gguf_file **out, weft_error *err);
 
@@ -61,6 +63,11 @@ bool gguf_get_f64(const gguf_file *file, const char *key, double *value);
 bool gguf_get_bool(const gguf_file *file, const char *key, bool *value);
 bool gguf_get_text(const gguf_file *file, const char *key, gguf_text *value);
 
+/* The encoded value of a key, as the file holds it (strings with their length, arrays with element type
+ * and count first). Borrows from the file. */
+bool gguf_get_raw(const gguf_file *file, const char *key, gguf_type *type, const uint8_t **data,
+                  size_t *size);
+
 /* An array key: its element type and count; false if missing or no array. Elements are read one by
  * one with a cursor that walks forward; strings borrow from the file. */
 bool gguf_get_array(const gguf_file *file, const char *key, gguf_type *element, uint64_t *count);
@@ -82,8 +89,10 @@ struct bytes;
 int gguf_describe(const gguf_file *file, size_t index, struct bytes *out, weft_error *err);
 
 /* A writer: keys and tensors are collected, then written in one go. Everything given is copied but
- * the tensor data, which is borrowed until gguf_writer_save. Adding fails only for lack of memory or a
- * broken limit; the error is kept and returned by gguf_writer_save, so the calls return nothing. */
+ * the tensor data, which is borrowed until gguf_writer_save. Adding fails for lack of memory, a broken
+ * limit or a tensor whose size does not match its shape (WEFT_ERR_ARGUMENT); the first error is kept and
+ * returned by gguf_writer_save, so the calls return nothing. A key or tensor name given twice is found by
+ * gguf_writer_save (WEFT_ERR_ARGUMENT). */
 typedef struct gguf_writer gguf_writer;
 int gguf_writer_create(gguf_writer **out, weft_error *err);
 void gguf_writer_free(gguf_writer **writer);
@@ -97,7 +106,8 @@ void gguf_put_texts(gguf_writer *w, const char *key, const gguf_text *values, si
 void gguf_put_f32s(gguf_writer *w, const char *key, const float *values, size_t count);
 void gguf_put_i32s(gguf_writer *w, const char *key, const int32_t *values, size_t count);
 void gguf_put_u32s(gguf_writer *w, const char *key, const uint32_t *values, size_t count);
-/* Copy a key of another file as it stands (any type). */
+/* Copy a key of another file as it stands (any type); nothing if it has none of that name.
+ * `general.alignment` is left out: the writer has its own. */
 void gguf_put_copy(gguf_writer *w, const gguf_file *from, const char *key);
 /* t->name, type, shape, data and size_bytes describe the tensor to write. */
 void gguf_put_tensor(gguf_writer *w, const tensor_view *t);

@@ -36,13 +36,21 @@ typedef struct tensor_view {
     size_t size_bytes;
 } tensor_view;
 
-/* Bytes that `count` values in rows of `row` values take; 0 if the type is unknown, the row length does
- * not fit its blocks, or the size overflows. I2_S includes its 32-byte trailer. */
+#define TENSOR_I2_S_TRAILER 32 /* bytes after the codes: the f32 scale, then padding */
+
+/* Bytes that `count` values in rows of `row` values take; 0 if the type is unknown, the row length
+ * does not fit its blocks, count is no multiple of row, either is below 1, or the size overflows.
+ * I2_S includes its trailer; its blocks run on from row to row, so only `count` must fit them. */
 size_t tensor_bytes(tensor_type type, int64_t row, int64_t count);
+
+/* Values in one block of a type (1 for plain numbers); 0 for types that are not read. */
+int64_t tensor_block_values(tensor_type type);
 
 /* Values in t; the product of its shape (1 for a scalar). */
 int64_t tensor_count(const tensor_view *t);
 
-const char *tensor_type_name(tensor_type type); /* "F16", "TQ2_0", "type 39" for unknown ones */
+/* "F16", "TQ2_0"; common types that are not read have names too, others are "type 39" (that text lives
+ * until the thread's next call). */
+const char *tensor_type_name(tensor_type type);
 
 #endif
