@@ -169,15 +169,15 @@ static void forward_attention(forward *f, int64_t layer, const token_batch *b,
                            .head_dim = c->head_dim,
                            .scale = 1.0f / sqrtf((float)c->head_dim)};
     if (cache) {
-        size_t bytes = (size_t)(tokens * kv_width) * sizeof(float);
-        op_copy(f->be, acts->k, view_floats(cache->k, cache->start * kv_width), bytes);
-        op_copy(f->be, acts->v, view_floats(cache->v, cache->start * kv_width), bytes);
+        size_t size = (size_t)(tokens * kv_width) * sizeof(float);
+        op_copy(f->be, acts->k, view_floats(cache->k, cache->start * kv_width), size);
+        op_copy(f->be, acts->v, view_floats(cache->v, cache->start * kv_width), size);
         args.k = cache->k;
         args.v = cache->v;
         args.keys = cache->keys;
     }
     op_attention(f->be, &args);
-    const struct layer *w = &f->m->layers[layer];
+    const layer_weights *w = &f->m->layers[layer];
     if (c->sub_norms)
         op_rmsnorm(f->be, acts->att, w->attn_sub_norm, tokens, c->heads * c->head_dim,
                    c->norm_epsilon, acts->att_norm);
@@ -190,7 +190,7 @@ void forward_embed(forward *f, const token_batch *b, view x) {
 void forward_layer(forward *f, int64_t layer, const token_batch *b, const layer_acts *acts,
                    const layer_cache *cache, view out) {
     const config *c = &f->m->cfg;
-    const struct layer *w = &f->m->layers[layer];
+    const layer_weights *w = &f->m->layers[layer];
     int64_t tokens = b->tokens, attention_width = c->heads * c->head_dim;
 
     op_rmsnorm(f->be, acts->in, w->attn_norm, tokens, c->hidden, c->norm_epsilon, acts->norm1);

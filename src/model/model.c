@@ -102,14 +102,15 @@ static int load_ternary(loader *l, int64_t layer, target which, weft_error *err)
 static size_t repacked_bytes(const model *m) {
     size_t total = 0;
     for (int64_t i = 0; i < m->cfg.layer_count; i++) {
-        for (int t = 0; t < TARGET_COUNT; t++) {
+        for (int which = 0; which < TARGET_COUNT; which++) {
             char name[128];
             int64_t rows, cols;
             ternary_matrix unused;
-            config_target_shape(&m->cfg, (target)t, &rows, &cols);
-            snprintf(name, sizeof name, "blk.%lld.%s.weight", (long long)i, target_tensor((target)t));
-            const tensor_view *view = gguf_tensor(m->file, name);
-            if (!view || !repack_in_place(view, &unused))
+            config_target_shape(&m->cfg, (target)which, &rows, &cols);
+            snprintf(name, sizeof name, "blk.%lld.%s.weight", (long long)i,
+                     target_tensor((target)which));
+            const tensor_view *t = gguf_tensor(m->file, name);
+            if (!t || !repack_in_place(t, &unused))
                 total += (size_t)rows * ternary_row_bytes(cols);
         }
     }
@@ -154,7 +155,7 @@ static size_t norms_bytes(const config *c) {
 
 static int load_layer(loader *l, int64_t i, weft_error *err) {
     const config *c = &l->m->cfg;
-    struct layer *w = &l->m->layers[i];
+    layer_weights *w = &l->m->layers[i];
     struct {
         const char *name;
         int64_t n;
@@ -295,7 +296,7 @@ static int fill_ones(model *m, size_t at, int64_t n, view *out, weft_error *err)
 static int synthesise_layer(model *m, int64_t i, uint64_t seed, size_t *norm_at, uint8_t **codes,
                             weft_error *err) {
     const config *c = &m->cfg;
-    struct layer *w = &m->layers[i];
+    layer_weights *w = &m->layers[i];
     view *norms[4] = {&w->attn_norm, &w->ffn_norm, &w->attn_sub_norm, &w->ffn_sub_norm};
     int64_t widths[4] = {c->hidden, c->hidden, c->heads * c->head_dim, c->ffn};
     for (int k = 0; k < (c->sub_norms ? 4 : 2); k++) {

@@ -7,16 +7,16 @@
 #include "text/chat.h"
 #include "text/tokenizer.h"
 
-typedef struct layer {
+typedef struct layer_weights {
     view attn_norm, attn_sub_norm, ffn_norm, ffn_sub_norm; /* float32; sub-norms only with cfg.sub_norms */
     ternary_weight *proj[TARGET_COUNT];
-} layer;
+} layer_weights;
 
 typedef struct model {
     config cfg;
     backend *be;     /* not owned */
     gguf_file *file; /* mapped weights live here */
-    layer *layers;   /* cfg.layer_count */
+    layer_weights *layers; /* cfg.layer_count */
     view output_norm;
     dense_weight *embed, *head; /* the same object when tied */
     tokenizer *tok;             /* NULL if the file has none */

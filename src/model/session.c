@@ -27,7 +27,7 @@ static size_t place(session *s, const config *c, buffer *buf) {
     size_t cache = (size_t)(c->layer_count * s->context * c->kv_heads * c->head_dim) * sizeof(float);
     struct {
         view *at;
-        size_t bytes;
+        size_t size;
     } pieces[] = {{&s->x, (size_t)s->batch * row},
                   {&s->last_row, row},
                   {&s->logits, (size_t)c->vocab * sizeof(float)},
@@ -40,7 +40,7 @@ static size_t place(session *s, const config *c, buffer *buf) {
     size_t at = 0;
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         *pieces[i].at = (view){buf, at};
-        at += round_up(pieces[i].bytes, 64);
+        at += round_up(pieces[i].size, 64);
     }
     at += acts_place(c, s->batch, 0, true, buf, at, &s->acts);
     s->acts.in = s->acts.mid = s->x; /* the residual stream is updated in place */
@@ -131,11 +131,11 @@ static void eval_chunk(session *s, const int32_t *tokens, int64_t count) {
         positions[i] = last[i] = (int32_t)(s->position + i);
         first[i] = 0;
     }
-    size_t bytes = (size_t)count * sizeof(int32_t);
-    backend_write(be, s->ids, ids, bytes);
-    backend_write(be, s->positions, positions, bytes);
-    backend_write(be, s->first, first, bytes);
-    backend_write(be, s->last, last, bytes);
+    size_t size = (size_t)count * sizeof(int32_t);
+    backend_write(be, s->ids, ids, size);
+    backend_write(be, s->positions, positions, size);
+    backend_write(be, s->first, first, size);
+    backend_write(be, s->last, last, size);
     token_batch b = {.tokens = count, .ids = s->ids, .positions = s->positions, .first = s->first,
                      .last = s->last};
     forward_embed(&s->f, &b, s->x);

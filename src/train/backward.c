@@ -33,8 +33,8 @@ int backward_create(forward *f, view gradients, int32_t rank, backward *out, wef
     const config *c = &f->m->cfg;
     bool dropout = f->dropout > 0;
     *out = (backward){.f = f, .gradients = gradients};
-    size_t bytes = backward_scratch_bytes(c, f->tokens_max, rank, dropout);
-    TRY(buffer_create(f->be, bytes, &out->scratch, err));
+    size_t size = backward_scratch_bytes(c, f->tokens_max, rank, dropout);
+    TRY(buffer_create(f->be, size, &out->scratch, err));
     place_scratch(c, f->tokens_max, rank, dropout, out, out->scratch);
     return WEFT_OK;
 }
@@ -94,7 +94,7 @@ static void backward_ffn(backward *b, int64_t layer, int64_t tokens, const layer
                          view dx) {
     forward *f = b->f;
     const config *c = &f->m->cfg;
-    const struct layer *w = &f->m->layers[layer];
+    const layer_weights *w = &f->m->layers[layer];
     backward_project(b, layer, TARGET_DOWN, tokens, acts->glu_norm, dx, acts, b->d_glu, false, true);
     if (c->sub_norms)
         op_rmsnorm_backward(f->be, acts->glu, w->ffn_sub_norm, b->d_glu, tokens, c->ffn,

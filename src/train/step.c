@@ -34,7 +34,7 @@ static size_t place(train_step *s, const config *c, size_t param_count, int32_t 
     size_t rows = tokens * (size_t)c->hidden * sizeof(float), flat = param_count * sizeof(float);
     struct {
         view *at;
-        size_t bytes;
+        size_t size;
     } pieces[] = {{&s->final, rows},     {&s->dx, rows},         {&s->picked, rows},
                   {&s->d_picked, rows},  {&s->losses, array},    {&s->head_scratch, head_bytes},
                   {&s->norm_sum, 8},     {&s->ids, array},       {&s->positions, array},
@@ -43,17 +43,17 @@ static size_t place(train_step *s, const config *c, size_t param_count, int32_t 
                   {&s->moment2, flat}};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         *pieces[i].at = (view){buf, at};
-        at += round_up(pieces[i].bytes, 64);
+        at += round_up(pieces[i].size, 64);
     }
     for (int64_t i = 0; i <= s->layer_count; i++, at += round_up(rows, 64))
         if (s->inputs) s->inputs[i] = (view){buf, at};
     size_t acts_at = at;
     for (int64_t i = 0; i < s->layer_count; i++) {
         layer_acts unused, *acts = s->acts ? &s->acts[i] : &unused;
-        size_t bytes = acts_place(c, s->o.micro_tokens, rank, false, buf, acts_at, acts);
+        size_t size = acts_place(c, s->o.micro_tokens, rank, false, buf, acts_at, acts);
         if (s->inputs) acts->in = s->inputs[i];
-        if (!s->o.recompute) acts_at += bytes;
-        at = acts_at + (s->o.recompute ? bytes : 0);
+        if (!s->o.recompute) acts_at += size;
+        at = acts_at + (s->o.recompute ? size : 0);
     }
     return at;
 }
@@ -99,8 +99,8 @@ static int allocate(train_step *s, weft_error *err) {
     s->host_rows = malloc(tokens * 2 * sizeof(int32_t));
     if (!s->acts || !s->inputs || !s->host_losses || !s->host_rows)
         return err_set(err, WEFT_ERR_MEMORY, "out of memory for the training step");
-    size_t bytes = place(s, c, s->a->param_count, rank, head_bytes, NULL);
-    TRY(buffer_create(s->m->be, bytes, &s->memory, err));
+    size_t size = place(s, c, s->a->param_count, rank, head_bytes, NULL);
+    TRY(buffer_create(s->m->be, size, &s->memory, err));
     place(s, c, s->a->param_count, rank, head_bytes, s->memory);
     forward_options options = scratch_options(&s->o, rank);
     TRY(forward_create(s->m, &options, &s->f, err));
@@ -144,7 +144,7 @@ void train_step_free(train_step **handle) {
 /* Send the tokens; returns how many rows carry a loss, listed in s->rows with their targets. */
 static int64_t upload(train_step *s, const micro_batch *b, token_batch *batch) {
     backend *be = s->m->be;
-    size_t bytes = (size_t)b->tokens * sizeof(int32_t);
+    size_t size = (size_t)b->tokens * sizeof(int32_t);
     int32_t *rows = s->host_rows, *targets = rows + s->o.micro_tokens;
     int64_t count = 0;
     for (int64_t i = 0; i < b->tokens; i++) {
@@ -152,10 +152,10 @@ static int64_t upload(train_step *s, const micro_batch *b, token_batch *batch) {
         rows[count] = (int32_t)i;
         targets[count++] = b->targets[i];
     }
-    backend_write(be, s->ids, b->ids, bytes);
-    backend_write(be, s->positions, b->positions, bytes);
-    backend_write(be, s->first, b->first, bytes);
-    backend_write(be, s->last, b->last, bytes);
+    backend_write(be, s->ids, b->ids, size);
+    backend_write(be, s->positions, b->positions, size);
+    backend_write(be, s->first, b->first, size);
+    backend_write(be, s->last, b->last, size);
     backend_write(be, s->rows, rows, (size_t)count * sizeof(int32_t));
     backend_write(be, s->targets, targets, (size_t)count * sizeof(int32_t));
     *batch = (token_batch){.tokens = b->tokens, .ids = s->ids, .positions = s->positions,
