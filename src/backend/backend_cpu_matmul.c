@@ -1,0 +1,282 @@
+/* CPU products: ternary and dense matrices, LoRA, and the cross-entropy through the head. */
+#include "backend/backend_cpu.h"
+
+/* Tokens of a cell of a big product: their activations stay in a core's cache while rows of the
+ * weight stream past, and each unpacked row serves them all. */
+#define TOKEN_BLOCK 64
+#define ROW_BLOCK   32
+/* Tokens of a cell of a product with a LoRA matrix, whose few rows stay together. */
+#define LORA_TOKEN_BLOCK 16
+#define LORA_ROW_BLOCK   64
+/* Tokens whose logits exist at once. */
+#define LOSS_TOKENS 32
+
+/* ---- rounded activations: int8 (T, padded n), float scale (T), int32 sum (T) ---- */
+
+typedef struct quantised {
+    int8_t *q;
+    float *scale;
+    int32_t *sum;
+    int64_t padded;
+} quantised;
+
+static quantised quantised_at(view v, int64_t tokens, int64_t n) {
+    quantised a = {.q = cpu_at(v), .padded = ternary_padded(n)};
+    a.scale = (float *)(void *)(a.q + tokens * a.padded);
+    a.sum = (int32_t *)(void *)(a.scale + tokens);
+    return a;
+}
+
+typedef struct quantise_call {
+    const kernels *k;
+    const float *x;
+    int64_t n;
+    quantised out;
+} quantise_call;
+
+static void quantise_rows(void *context, int64_t begin, int64_t end, int worker) {
+    const quantise_call *c = context;
+    (void)worker;
+    for (int64_t t = begin; t < end; t++)
+        c->k->quantise_row(c->x + t * c->n, c->n, c->out.q + t * c->out.padded, &c->out.scale[t],
+                           &c->out.sum[t]);
+}
+
+void cpu_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8) {
+    cpu_backend *cpu = cpu_of(be);
+    quantise_call call = {&cpu->k, cpu_floats(x), n, quantised_at(q8, tokens, n)};
+    cpu_run(cpu, tokens, 4.0 * (double)n, quantise_rows, &call);
+}
+
+/* ---- ternary ---- */
+
+typedef struct ternary_call {
+    const kernels *k;
+    const ternary_matrix *w;
+    quantised in;   /* ternary_matmul */
+    const float *x; /* the others */
+    float *y;
+    bool add;
+} ternary_call;
+
+static cpu_grid weight_grid(int64_t cols, int64_t col_step, int64_t tokens, int64_t depth) {
+    return (cpu_grid){cols, col_step, tokens, TOKEN_BLOCK, depth};
+}
+
+static void ternary_cell(const void *context, int64_t row_begin, int64_t row_end,
+                         int64_t token_begin, int64_t token_end) {
+    const ternary_call *c = context;
+    c->k->ternary_matmul(c->w, row_begin, row_end, c->in.q + token_begin * c->in.padded,
+                         c->in.scale + token_begin, c->in.sum + token_begin,
+                         token_end - token_begin, c->y + token_begin * c->w->rows, c->w->rows);
+}
+
+void cpu_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y) {
+    cpu_backend *cpu = cpu_of(be);
+    const ternary_matrix *m = &w->matrix;
+    ternary_call call = {&cpu->k, m, quantised_at(q8, tokens, m->cols), NULL, cpu_floats(y), false};
+    cpu_grid grid = weight_grid(m->rows, ROW_BLOCK, tokens, m->cols);
+    cpu_run_grid(cpu, &grid, ternary_cell, &call);
+}
+
+static void ternary_f32_cell(const void *context, int64_t row_begin, int64_t row_end,
+                             int64_t token_begin, int64_t token_end) {
+    const ternary_call *c = context;
+    c->k->ternary_matmul_f32(c->w, row_begin, row_end, c->x + token_begin * c->w->cols, c->w->cols,
+                             token_end - token_begin, c->y + token_begin * c->w->rows, c->w->rows);
+}
+
+void cpu_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y) {
+    cpu_backend *cpu = cpu_of(be);
+    const ternary_matrix *m = &w->matrix;
+    ternary_call call = {.k = &cpu->k, .w = m, .x = cpu_floats(x), .y = cpu_floats(y)};
+    cpu_grid grid = weight_grid(m->rows, ROW_BLOCK, tokens, m->cols);
+    cpu_run_grid(cpu, &grid, ternary_f32_cell, &call);
+}
+
+static void ternary_t_cell(const void *context, int64_t col_begin, int64_t col_end,
+                           int64_t token_begin, int64_t token_end) {
+    const ternary_call *c = context;
+    c->k->ternary_matmul_t(c->w, col_begin, col_end, c->x + token_begin * c->w->rows, c->w->rows,
+                           token_end - token_begin, c->y + token_begin * c->w->cols, c->w->cols,
+                           c->add);
+}
+
+void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
+                          bool add) {
+    cpu_backend *cpu = cpu_of(be);
+    const ternary_matrix *m = &w->matrix;
+    ternary_call call = {
+        .k = &cpu->k, .w = m, .x = cpu_floats(dy), .y = cpu_floats(dx), .add = add};
+    cpu_grid grid = weight_grid(m->cols, TERNARY_BLOCK, tokens, m->rows);
+    cpu_run_grid(cpu, &grid, ternary_t_cell, &call);
+}
+
+/* ---- dense ---- */
+
+typedef struct dense_call {
+    const kernels *k;
+    const dense_matrix *w;
+    const float *x; /* (T, cols) */
+    float *y;       /* (T, rows) */
+} dense_call;
+
+static void dense_cell(const void *context, int64_t row_begin, int64_t row_end, int64_t token_begin,
+                       int64_t token_end) {
+    const dense_call *c = context;
+    c->k->dense_matmul(c->w, row_begin, row_end, c->x + token_begin * c->w->cols, c->w->cols,
+                       token_end - token_begin, c->y + token_begin * c->w->rows, c->w->rows);
+}
+
+static void run_dense(cpu_backend *cpu, const dense_matrix *w, const float *x, int64_t tokens,
+                      float *y) {
+    dense_call call = {&cpu->k, w, x, y};
+    cpu_grid grid = weight_grid(w->rows, ROW_BLOCK, tokens, w->cols);
+    cpu_run_grid(cpu, &grid, dense_cell, &call);
+}
+
+void cpu_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, view y) {
+    run_dense(cpu_of(be), &w->matrix, cpu_floats(x), tokens, cpu_floats(y));
+}
+
+/* ---- LoRA ---- */
+
+typedef void (*gemm_kernel)(int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+                            int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc,
+                            bool add);
+
+/* C (m, n) = alpha * op(A) op(B) + C if add. The strides say where row i and column j of C find
+ * their part of A and B, so that one cell function serves nt, nn and tn. */
+typedef struct gemm_call {
+    gemm_kernel gemm;
+    int64_t m, n, k;
+    float alpha;
+    const float *a;
+    int64_t lda, a_per_row;
+    const float *b;
+    int64_t ldb, b_per_col;
+    float *c;
+    bool add;
+} gemm_call;
+
+static void gemm_cell(const void *context, int64_t col_begin, int64_t col_end, int64_t row_begin,
+                      int64_t row_end) {
+    const gemm_call *g = context;
+    g->gemm(row_end - row_begin, col_end - col_begin, g->k, g->alpha,
+            g->a + row_begin * g->a_per_row, g->lda, g->b + col_begin * g->b_per_col, g->ldb,
+            g->c + row_begin * g->n + col_begin, g->n, g->add);
+}
+
+static void run_gemm(cpu_backend *cpu, const gemm_call *call) {
+    cpu_grid grid = {call->n, LORA_ROW_BLOCK, call->m, LORA_TOKEN_BLOCK, call->k};
+    cpu_run_grid(cpu, &grid, gemm_cell, call);
+}
+
+/* C (m, n) (+)= alpha * A (m, k) B (n, k)^T */
+static void run_nt(cpu_backend *cpu, int64_t m, int64_t n, int64_t k, float alpha, view a, view b,
+                   view c, bool add) {
+    gemm_call call = {cpu->k.gemm_nt, m,  n, k, alpha, cpu_floats(a), k, k, cpu_floats(b), k, k,
+                      cpu_floats(c),  add};
+    run_gemm(cpu, &call);
+}
+
+/* C (m, n) (+)= alpha * A (m, k) B (k, n) */
+static void run_nn(cpu_backend *cpu, int64_t m, int64_t n, int64_t k, float alpha, view a, view b,
+                   view c, bool add) {
+    gemm_call call = {cpu->k.gemm_nn, m,  n, k, alpha, cpu_floats(a), k, k, cpu_floats(b), n, 1,
+                      cpu_floats(c),  add};
+    run_gemm(cpu, &call);
+}
+
+/* C (m, n) += alpha * A (k, m)^T B (k, n) */
+static void run_tn(cpu_backend *cpu, int64_t m, int64_t n, int64_t k, float alpha, view a, view b,
+                   view c) {
+    gemm_call call = {cpu->k.gemm_tn, m,   n, k, alpha, cpu_floats(a), m, 1, cpu_floats(b), n, 1,
+                      cpu_floats(c),  true};
+    run_gemm(cpu, &call);
+}
+
+void cpu_lora_down(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r, view h) {
+    run_nt(cpu_of(be), tokens, r, k, 1, x, a, h, false);
+}
+
+void cpu_lora_up(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t r, float scale,
+                 view y) {
+    run_nt(cpu_of(be), tokens, n, r, scale, h, b, y, true);
+}
+
+void cpu_lora_backward(backend *be, const lora_backward_args *args) {
+    cpu_backend *cpu = cpu_of(be);
+    const lora_backward_args *s = args;
+    run_nn(cpu, s->tokens, s->r, s->n, s->scale, s->dy, s->b, s->g, false);
+    run_tn(cpu, s->n, s->r, s->tokens, s->scale, s->dy, s->h, s->db);
+    run_tn(cpu, s->r, s->k, s->tokens, 1, s->g, s->x, s->da);
+    run_nn(cpu, s->tokens, s->k, s->r, 1, s->g, s->a, s->dx, s->add);
+}
+
+/* ---- cross-entropy through the head, LOSS_TOKENS tokens at a time ---- */
+
+typedef struct loss_call {
+    const kernels *k;
+    const dense_matrix *w;
+    const int32_t *targets;
+    float grad_scale;
+    float *logits; /* (LOSS_TOKENS, V), later their gradient */
+    float *losses, *dx;
+} loss_call;
+
+static void loss_rows(void *context, int64_t begin, int64_t end, int worker) {
+    const loss_call *c = context;
+    (void)worker;
+    for (int64_t t = begin; t < end; t++)
+        c->losses[t] = c->k->softmax_loss_row(c->logits + t * c->w->rows, c->w->rows, c->targets[t],
+                                              c->grad_scale);
+}
+
+static void loss_backward_rows(void *context, int64_t begin, int64_t end, int worker) {
+    const loss_call *c = context;
+    (void)worker;
+    c->k->dense_matmul_t(c->w, begin, end, c->logits, c->w->rows, c->dx, c->w->cols);
+}
+
+size_t cpu_head_loss_scratch_bytes(const backend *be, const dense_weight *w) {
+    (void)be;
+    return (size_t)w->matrix.rows * LOSS_TOKENS * sizeof(float);
+}
+
+static bool targets_ok(backend *be, const int32_t *targets, int64_t tokens, int64_t rows) {
+    for (int64_t t = 0; t < tokens; t++) {
+        if (targets[t] >= 0 && targets[t] < rows) continue;
+        backend_fail(be, "op_head_loss", WEFT_ERR_RANGE,
+                     "target %d of token %lld is not in 0 .. %lld", targets[t], (long long)t,
+                     (long long)rows - 1);
+        return false;
+    }
+    return true;
+}
+
+void cpu_head_loss(backend *be, const dense_weight *w, view x, view targets, int64_t tokens,
+                   float grad_scale, view losses, view dx, view scratch) {
+    cpu_backend *cpu = cpu_of(be);
+    const dense_matrix *m = &w->matrix;
+    if (!targets_ok(be, cpu_ints(targets), tokens, m->rows)) return;
+    loss_call call = {&cpu->k,
+                      m,
+                      cpu_ints(targets),
+                      grad_scale,
+                      cpu_floats(scratch),
+                      cpu_floats(losses),
+                      grad_scale != 0 ? cpu_floats(dx) : NULL};
+    int threads = pool_thread_count(cpu->threads);
+    for (int64_t t = 0; t < tokens; t += LOSS_TOKENS) {
+        int64_t count = tokens - t < LOSS_TOKENS ? tokens - t : LOSS_TOKENS;
+        run_dense(cpu, m, cpu_floats(x) + t * m->cols, count, call.logits);
+        cpu_run(cpu, count, 16.0 * (double)m->rows, loss_rows, &call);
+        call.targets += count;
+        call.losses += count;
+        if (grad_scale == 0) continue;
+        /* Each thread walks the whole matrix, so it takes its share of tokens in one go. */
+        pool_run(cpu->threads, count, (count - 1) / threads + 1, loss_backward_rows, &call);
+        call.dx += count * m->cols;
+    }
+}
