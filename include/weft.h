@@ -1,7 +1,40 @@
+/* weft: run BitNet (ternary) language models and teach them a person's own writing with LoRA, on the
+ * device at hand. A program that answers one question:
+ *
+ *     weft_error err;
+ *     weft_model *model;
+ *     weft_session *session;
+ *     if (weft_model_load("weft-42m.gguf", NULL, &model, &err) ||
+ *         weft_session_create(model, NULL, &session, &err)) { puts(err.message); return 1; }
+ *     weft_message question = {"user", "What colour is the sky?"};
+ *     weft_chat(session, &question, 1, NULL, print_piece, NULL, NULL, &err);
+ *     weft_session_free(&session);
+ *     weft_model_free(&model);
+ *
+ * Rules that hold for every function. A result of 0 (WEFT_OK) is success; otherwise it is a weft_status
+ * and *err, where given (it may always be NULL), says what, where and what to do. Out-parameters are
+ * set to NULL on failure. Functions named free take the address of a handle, accept NULL in it, and
+ * clear it. The library never prints, exits or aborts. A model and everything made from it may be used
+ * by one thread at a time; different models are independent. Strings are UTF-8 and NUL-terminated, and
+ * are copied unless said otherwise. */
 #ifndef WEFT_H
 #define WEFT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define WEFT_API __attribute__((visibility("default")))
+#else
+#define WEFT_API
+#endif
+
+/* ---- Errors ------------------------------------------------------------------------------------ */
 
 typedef enum weft_status {
     WEFT_OK = 0,
@@ -22,5 +55,390 @@ typedef struct weft_error {
     uint64_t offset; /* byte offset or line at fault, where there is one; else 0 */
     char message[512];
 } weft_error;
+
+/** Version of the library, "0.1.0". Thread-safe; static memory. */
+WEFT_API const char *weft_version(void);
+
+/** Free memory that the library handed out as "the caller's" (texts, token arrays). NULL is allowed. */
+WEFT_API void weft_free(void *memory);
+
+/* ---- Models ------------------------------------------------------------------------------------ */
+
+typedef struct weft_model weft_model; /* what was loaded; never changes */
+
+typedef struct weft_model_options {
+    int thread_count;  /* 0 = one a core */
+    uint32_t cpu_mask; /* CPU levels that may be used: bit 0 AVX2; UINT32_MAX = all, 0 = scalar C */
+    bool smooth;       /* activations are not rounded to int8: for comparisons, not for use */
+} weft_model_options;
+
+#define WEFT_MODEL_OPTIONS_DEFAULT {0, UINT32_MAX, false}
+
+/**
+ * Load a GGUF model (BitNet or ternary Llama). Weights are mapped from the file where its layout allows.
+ *
+ * @param path     The file.
+ * @param options  NULL = WEFT_MODEL_OPTIONS_DEFAULT.
+ * @param model    Receives the model; the caller frees it after all sessions, adapters, data sets and
+ *                 trainers made from it.
+ * @return WEFT_OK; WEFT_ERR_IO, _FORMAT (damaged, a tensor missing or misshapen), _UNSUPPORTED (another
+ *         architecture), _NUMERIC (NaN in weights), _MEMORY. The message names the file and the tensor.
+ */
+WEFT_API int weft_model_load(const char *path, const weft_model_options *options, weft_model **model,
+                             weft_error *err);
+WEFT_API void weft_model_free(weft_model **model);
+
+typedef struct weft_model_info {
+    char name[128], architecture[32], activation[16], device[64];
+    char note[256]; /* a guess that was made while loading, or "" */
+    int64_t layer_count, hidden, ffn, heads, kv_heads, head_dim, vocab, context;
+    int64_t ternary_count;   /* weights in ternary matrices */
+    int64_t dense_count;     /* embedding, and head if it is not the same */
+    uint64_t mapped_bytes;   /* used from the mapped file */
+    uint64_t resident_bytes; /* allocated for repacked weights and norms */
+    bool tied_head, has_tokenizer, has_chat_template;
+} weft_model_info;
+
+WEFT_API void weft_model_get_info(const weft_model *model, weft_model_info *info);
+
+/**
+ * Describe any GGUF or safetensors file (model or adapter) without loading it.
+ *
+ * @param path  The file.
+ * @param json  Receives one JSON object, the caller's (weft_free): {"kind": "gguf" | "safetensors",
+ *              "version", "size_bytes", "keys": [{"name", "type", "value"}], "tensors": [{"name", "type",
+ *              "shape" (slowest first), "size_bytes"}]}.
+ * @return WEFT_OK; WEFT_ERR_IO, _FORMAT, _RANGE, _MEMORY.
+ */
+WEFT_API int weft_file_describe(const char *path, char **json, weft_error *err);
+
+/**
+ * Turn a Hugging Face directory of a BitNet model into one GGUF file.
+ *
+ * @param dir   Folder with config.json, safetensors and the tokenizer's files.
+ * @param out   The file to write; whole or not at all.
+ * @param type  Encoding of the ternary matrices: "i2_s" (NULL means it), "tq1_0", "tq2_0", "f16", "bf16", "f32".
+ * @param name  general.name of the model; NULL = the folder's name.
+ * @param note  Receives up to 255 characters about a choice that was made, or ""; may be NULL.
+ * @return WEFT_OK; WEFT_ERR_IO, _FORMAT, _UNSUPPORTED, _NUMERIC, _ARGUMENT (unknown type), _MEMORY.
+ */
+WEFT_API int weft_import(const char *dir, const char *out, const char *type, const char *name,
+                         char note[256], weft_error *err);
+
+/* ---- Text -------------------------------------------------------------------------------------- */
+
+typedef struct weft_message {
+    const char *role, *content; /* "system", "user", "assistant"; borrowed for the call */
+} weft_message;
+
+/**
+ * Text to token ids.
+ *
+ * @param add_bos        Begin with the model's begin token, if it has one.
+ * @param parse_special  Special tokens written out in the text become their ids.
+ * @param tokens         Receives count ids, the caller's (weft_free).
+ * @return WEFT_OK; WEFT_ERR_STATE (the model has no tokenizer), _RANGE, _MEMORY.
+ */
+WEFT_API int weft_tokenize(const weft_model *model, const char *text, size_t size, bool add_bos,
+                           bool parse_special, int32_t **tokens, size_t *count, weft_error *err);
+
+/** Token ids to text (the caller's, weft_free). Special tokens are left out unless show_special. */
+WEFT_API int weft_detokenize(const weft_model *model, const int32_t *tokens, size_t count,
+                             bool show_special, char **text, weft_error *err);
+
+/**
+ * A conversation through the model's chat template.
+ *
+ * @param text    Receives the rendered text (weft_free), if not NULL.
+ * @param tokens  Receives its token ids (weft_free), if not NULL.
+ * @return WEFT_OK; WEFT_ERR_STATE (no template), _ARGUMENT (the template refuses the messages), _MEMORY.
+ */
+WEFT_API int weft_chat_render(const weft_model *model, const weft_message *messages, size_t count,
+                              bool add_generation_prompt, char **text, int32_t **tokens,
+                              size_t *token_count, weft_error *err);
+
+/* ---- Adapters ---------------------------------------------------------------------------------- */
+
+typedef struct weft_adapter weft_adapter;
+
+typedef enum weft_adapter_format { WEFT_ADAPTER_PEFT, WEFT_ADAPTER_GGUF } weft_adapter_format;
+
+/** Load a LoRA adapter for a model: a PEFT folder or a GGUF file. A mismatch names the tensor. */
+WEFT_API int weft_adapter_load(const weft_model *model, const char *path, weft_adapter **adapter,
+                               weft_error *err);
+
+/** Save as a PEFT folder or a GGUF file; base_name is recorded as the model it belongs to. */
+WEFT_API int weft_adapter_save(const weft_adapter *adapter, const weft_model *model,
+                               weft_adapter_format format, const char *path, const char *base_name,
+                               weft_error *err);
+WEFT_API void weft_adapter_free(weft_adapter **adapter);
+
+typedef struct weft_adapter_info {
+    int32_t rank;
+    float alpha;
+    bool rslora;
+    char targets[160]; /* "q_proj, k_proj, ..." */
+    uint64_t param_count;
+} weft_adapter_info;
+WEFT_API void weft_adapter_get_info(const weft_adapter *adapter, weft_adapter_info *info);
+
+/* ---- Sessions ---------------------------------------------------------------------------------- */
+
+typedef struct weft_session weft_session; /* one mutable timeline of tokens */
+
+typedef struct weft_session_options {
+    int64_t context; /* tokens it can hold; 0 = the model's, at most 4096 */
+    int64_t batch;   /* tokens evaluated at once; 0 = 256 */
+} weft_session_options;
+
+WEFT_API int weft_session_create(const weft_model *model, const weft_session_options *options,
+                                 weft_session **session, weft_error *err);
+WEFT_API void weft_session_free(weft_session **session);
+
+/**
+ * Use these adapters, each with a scale (1 = as trained), from the next token on; count 0 = none.
+ * They must outlive the session or be replaced. Clears the session: what was cached was computed with other weights.
+ */
+WEFT_API int weft_session_set_adapters(weft_session *session, const weft_adapter *const *adapters,
+                                       const float *scales, size_t count, weft_error *err);
+
+/** Forget everything from position on (0 = all). */
+WEFT_API void weft_session_truncate(weft_session *session, int64_t position);
+WEFT_API int64_t weft_session_position(const weft_session *session);
+WEFT_API int64_t weft_session_context(const weft_session *session);
+
+/**
+ * Evaluate tokens and advance the session.
+ *
+ * @param tokens  Ids below the vocabulary; read only, not kept.
+ * @param count   1 .. what is left of the context.
+ * @param logits  Receives vocab floats for the last token; may be NULL.
+ * @return WEFT_OK; WEFT_ERR_ARGUMENT (a bad id), _RANGE (no room): the session is unchanged;
+ *         WEFT_ERR_NUMERIC, _DEVICE, _MEMORY.
+ */
+WEFT_API int weft_session_eval(weft_session *session, const int32_t *tokens, size_t count,
+                               float *logits, weft_error *err);
+
+typedef struct weft_generate_options {
+    int64_t max_tokens;       /* 0 = until the model ends or the context is full */
+    float temperature;        /* 0 = always the likeliest */
+    int32_t top_k;            /* 0 = off */
+    float top_p;              /* 1 = off */
+    float min_p;              /* 0 = off */
+    float repetition_penalty; /* 1 = off */
+    uint64_t seed;
+} weft_generate_options;
+
+#define WEFT_GENERATE_OPTIONS_DEFAULT {0, 0.7f, 40, 0.95f, 0.05f, 1.1f, 0}
+
+/** Receives text as it appears, always whole UTF-8 characters; non-zero stops the generation. */
+typedef int (*weft_text_callback)(void *context, const char *text, size_t size);
+
+typedef struct weft_generate_stats {
+    int64_t prompt_tokens, cached_tokens, generated_tokens; /* cached: of the prompt, kept from before */
+    double prefill_seconds, decode_seconds;
+    bool ended;    /* the model ended by itself */
+    bool full;     /* the context was full */
+} weft_generate_stats;
+
+/**
+ * Continue a prompt. The session keeps what its cache shares with tokens and evaluates the rest.
+ *
+ * @param options  NULL = WEFT_GENERATE_OPTIONS_DEFAULT.
+ * @param on_text  May be NULL.
+ * @param stats    May be NULL.
+ * @return WEFT_OK; WEFT_ERR_INTERRUPTED when on_text stopped it; WEFT_ERR_RANGE when the prompt does not
+ *         fit the context; WEFT_ERR_ARGUMENT, _NUMERIC, _DEVICE, _MEMORY.
+ */
+WEFT_API int weft_generate(weft_session *session, const int32_t *tokens, size_t count,
+                           const weft_generate_options *options, weft_text_callback on_text,
+                           void *context, weft_generate_stats *stats, weft_error *err);
+
+/** The next reply of a conversation: weft_chat_render and weft_generate. */
+WEFT_API int weft_chat(weft_session *session, const weft_message *messages, size_t count,
+                       const weft_generate_options *options, weft_text_callback on_text,
+                       void *context, weft_generate_stats *stats, weft_error *err);
+
+/* ---- Data -------------------------------------------------------------------------------------- */
+
+typedef struct weft_dataset weft_dataset;
+
+typedef struct weft_dataset_options {
+    int64_t context;   /* longest example in tokens; 0 = 512 or the model's context, whichever is less */
+    bool all_turns;    /* learn every turn of a conversation; otherwise the assistant's only */
+    double eval_share; /* of the documents held out, 0 .. 0.5 */
+    uint64_t seed;     /* chooses them */
+    const char *as;    /* source by name (see weft_source_names); NULL = detect */
+    const char *owner; /* mail: the address whose messages are learnt; NULL = the most frequent sender */
+} weft_dataset_options;
+
+#define WEFT_DATASET_OPTIONS_DEFAULT {0, false, 0.1, 0, NULL, NULL}
+
+#define WEFT_SKIPS_MAX 32
+
+typedef struct weft_dataset_report {
+    char kind[32]; /* what was found: "mbox", "jsonl (messages)", "folder" ... */
+    uint64_t file_count, document_count, text_bytes;
+    struct {
+        char reason[96], first[160]; /* why, and where the first one was */
+        uint64_t count;
+    } skips[WEFT_SKIPS_MAX];         /* what was left out: nothing is dropped silently */
+    size_t skip_count;
+    int64_t train_documents, train_tokens, train_targets; /* targets: tokens that are learnt */
+    int64_t eval_documents, eval_tokens, eval_targets;
+    int64_t empty_documents, cut_documents; /* nothing to learn in it; longer than the context */
+    int64_t longest_tokens;
+} weft_dataset_report;
+
+/**
+ * Read a person's files for a model: a file or a folder of mbox, text, Markdown and JSONL.
+ *
+ * @param options  NULL = WEFT_DATASET_OPTIONS_DEFAULT.
+ * @param report   Receives what was found; may be NULL; filled on failure too, as far as it went.
+ * @return WEFT_OK; WEFT_ERR_IO, _FORMAT (no known form), _ARGUMENT (nothing to learn), _STATE (the model
+ *         has no tokenizer, or no chat template for conversations), _MEMORY.
+ */
+WEFT_API int weft_dataset_read(const weft_model *model, const char *path,
+                               const weft_dataset_options *options, weft_dataset **dataset,
+                               weft_dataset_report *report, weft_error *err);
+WEFT_API void weft_dataset_free(weft_dataset **dataset);
+WEFT_API const char *weft_source_names(void); /* "mbox, text, jsonl"; static */
+
+/* ---- Training ---------------------------------------------------------------------------------- */
+
+typedef struct weft_trainer weft_trainer;
+
+typedef enum weft_schedule { WEFT_COSINE, WEFT_LINEAR, WEFT_CONSTANT } weft_schedule;
+typedef enum weft_recompute { WEFT_RECOMPUTE_AUTO, WEFT_RECOMPUTE_ON, WEFT_RECOMPUTE_OFF } weft_recompute;
+
+typedef struct weft_train_options {
+    int64_t steps;  /* optimiser updates; 0 = from epochs */
+    double epochs;
+    int64_t micro_tokens; /* tokens evaluated at once */
+    int64_t accumulate;   /* micro-batches a step */
+    double rate;          /* peak learning rate */
+    double beta1, beta2, epsilon, weight_decay, clip;
+    weft_schedule schedule;
+    int64_t warmup_steps;
+    double final_rate_share; /* of rate, at the end */
+    int32_t rank;
+    double alpha;
+    double dropout;
+    bool rslora;
+    const char *targets; /* "all", "attn", "mlp" or a list of names */
+    uint64_t seed;
+    int64_t eval_every, patience, checkpoint_every; /* steps; evaluations; steps. 0 = off */
+    weft_recompute recompute; /* keep layer inputs only and compute the rest again; auto: if memory asks */
+    uint64_t memory_bytes;    /* that auto may plan with; 0 = 192 MiB beside the weights */
+} weft_train_options;
+
+WEFT_API weft_train_options weft_train_options_default(void);
+
+/* What a run will take, before anything is allocated. */
+typedef struct weft_plan {
+    int64_t step_count, steps_per_epoch, trainable_count;
+    double trainable_share;  /* of all weights */
+    uint64_t weight_bytes, adapter_bytes, optimiser_bytes, activation_bytes, total_bytes;
+    bool recompute;
+    uint64_t adapter_file_bytes;
+} weft_plan;
+
+typedef enum weft_event_kind {
+    WEFT_EVENT_STEP, WEFT_EVENT_EVALUATION, WEFT_EVENT_CHECKPOINT, WEFT_EVENT_RESUMED,
+    WEFT_EVENT_EARLY_STOP
+} weft_event_kind;
+
+typedef struct weft_train_event {
+    weft_event_kind kind;
+    int64_t step, step_count;
+    double epoch, loss, best_loss, grad_norm, rate, tokens_per_s, seconds_left;
+} weft_train_event;
+
+/** Called after each event; non-zero stops: the state is saved and the run returns WEFT_ERR_INTERRUPTED. */
+typedef int (*weft_train_callback)(void *context, const weft_train_event *event);
+
+/**
+ * Prepare a run. Model and data set are borrowed and outlive the trainer.
+ *
+ * @param options     NULL = weft_train_options_default(). A senseless value is WEFT_ERR_ARGUMENT naming it.
+ * @param checkpoint  File for crash-safe checkpoints; NULL = none.
+ * @param plan        Receives the plan; may be NULL.
+ */
+WEFT_API int weft_trainer_create(const weft_model *model, const weft_dataset *dataset,
+                                 const weft_train_options *options, const char *checkpoint,
+                                 weft_trainer **trainer, weft_plan *plan, weft_error *err);
+WEFT_API void weft_trainer_free(weft_trainer **trainer);
+
+/** Time one micro-batch, forward and backward, and forget it: trained tokens a second. */
+WEFT_API int weft_trainer_measure(weft_trainer *trainer, double *tokens_per_s, weft_error *err);
+
+/**
+ * Continue from the checkpoint. WEFT_ERR_IO if there is none, _FORMAT if it is damaged, _STATE if it
+ * belongs to another model, data set or other options (the message names which).
+ */
+WEFT_API int weft_trainer_resume(weft_trainer *trainer, weft_error *err);
+
+/**
+ * Run to the end. The same options, data and device give the same adapter, bit for bit, however often
+ * the run was killed and resumed. Afterwards the adapter holds the parameters with the best held-out loss.
+ *
+ * @return WEFT_OK; WEFT_ERR_INTERRUPTED (saved); WEFT_ERR_NUMERIC (the loss became NaN; the last
+ *         checkpoint is good); WEFT_ERR_IO (a checkpoint could not be written; the old one is intact).
+ */
+WEFT_API int weft_trainer_run(weft_trainer *trainer, weft_train_callback callback, void *context,
+                              weft_error *err);
+
+/** The adapter in training, owned by the trainer: save it or use it before the trainer is freed. */
+WEFT_API const weft_adapter *weft_trainer_adapter(const weft_trainer *trainer);
+
+typedef struct weft_history {
+    int64_t step_count, eval_count, best_step, tokens_seen;
+    const float *losses;       /* (step_count), borrowed from the trainer */
+    const int64_t *eval_steps; /* (eval_count) */
+    const double *eval_losses;
+    double first_eval, best_eval; /* NaN where nothing was held out */
+} weft_history;
+WEFT_API weft_history weft_trainer_history(const weft_trainer *trainer);
+
+typedef struct weft_evaluation {
+    double loss;       /* mean -log p a target token, natural logarithm */
+    double perplexity; /* exp(loss) */
+    int64_t token_count, target_count;
+    double seconds;
+} weft_evaluation;
+
+/**
+ * Loss of a data set under a model with adapters (count 0 = the plain model).
+ *
+ * @param held_out  Only the held-out part; otherwise every document.
+ */
+WEFT_API int weft_evaluate(const weft_model *model, const weft_dataset *dataset, bool held_out,
+                           const weft_adapter *const *adapters, const float *scales, size_t count,
+                           weft_evaluation *out, weft_error *err);
+
+/* ---- The store --------------------------------------------------------------------------------- */
+
+/**
+ * Where weft keeps things: $WEFT_HOME, else $XDG_DATA_HOME/weft, else ~/.local/share/weft. Paths of an
+ * adapter NAME are made from it and created on demand; nothing else is touched.
+ */
+typedef struct weft_adapter_paths {
+    char dir[1024];        /* STORE/adapters/NAME */
+    char peft[1100];       /* DIR/peft: adapter_config.json, adapter_model.safetensors */
+    char gguf[1100];       /* DIR/NAME.gguf */
+    char checkpoint[1100]; /* DIR/checkpoint.safetensors */
+    char run[1100];        /* DIR/run.json: what was asked, for resuming */
+} weft_adapter_paths;
+
+/** Names are 1..64 of letters, digits, '.', '_' and '-', not starting with '.'; others are WEFT_ERR_ARGUMENT. */
+WEFT_API int weft_store_adapter(const char *name, bool create, weft_adapter_paths *paths,
+                                weft_error *err);
+
+/** Names of the stored adapters, one a line, sorted (weft_free); "" if none. */
+WEFT_API int weft_store_list(char **names, weft_error *err);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
