@@ -23,18 +23,24 @@ static size_t cut_at(gguf_text text, size_t limit) {
     return n;
 }
 
+/* Is byte i part of an encoded C1 control character, which 8-bit terminals obey? */
+static bool is_c1(gguf_text text, size_t i) {
+    const unsigned char *p = (const unsigned char *)text.data;
+    if (p[i] == 0xc2) return i + 1 < text.size && (p[i + 1] & 0xe0) == 0x80;
+    return (p[i] & 0xe0) == 0x80 && i > 0 && p[i - 1] == 0xc2;
+}
+
 /* Control characters are written as escapes: a file must not steer the terminal. */
 static bool add_text(bytes *out, gguf_text text) {
     size_t shown = cut_at(text, TEXT_BYTES_SHOWN);
     bool ok = bytes_add_char(out, '"');
     for (size_t i = 0; ok && i < shown; i++) {
         unsigned char c = (unsigned char)text.data[i];
-        bool starts_c1 = c == 0xc2 && i + 1 < shown && ((unsigned char)text.data[i + 1] & 0xe0) == 0x80;
         if (c == '\n')
             ok = bytes_add_text(out, "\\n");
         else if (c == '"' || c == '\\')
             ok = bytes_printf(out, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f || starts_c1)
+        else if (c < 0x20 || c == 0x7f || is_c1(text, i))
             ok = bytes_printf(out, "\\x%02x", c);
         else
             ok = bytes_add_char(out, (char)c);

@@ -4,6 +4,7 @@
 #include "format/gguf.h"
 
 #include "base/layout.h"
+#include "format/names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +18,6 @@ typedef struct key_entry {
     const uint8_t *raw;   /* the encoded value; raw_bytes long */
     size_t raw_bytes;
 } key_entry;
-
-typedef struct name_index {
-    const char *name;
-    size_t index;
-} name_index;
 
 struct gguf_file {
     os_map map; /* data NULL if the memory is borrowed */
@@ -237,21 +233,10 @@ static void read_tensor(reader *r, tensor_view *t, char **name, uint64_t *offset
     r->part = "the header";
 }
 
-static int compare_names(const void *a, const void *b) {
-    return strcmp(((const name_index *)a)->name, ((const name_index *)b)->name);
-}
-
 static void sort_names(reader *r, name_index *names, size_t count, const char *what) {
-    if (count) qsort(names, count, sizeof *names, compare_names);
-    for (size_t i = 1; i < count && !r->status; i++)
-        if (!strcmp(names[i - 1].name, names[i].name))
-            r->status = err_set(r->err, WEFT_ERR_FORMAT, "the %s '%.100s' is there twice", what,
-                                names[i].name);
-}
-
-static const name_index *find_name(const name_index *names, size_t count, const char *name) {
-    const name_index wanted = {name, 0};
-    return count ? bsearch(&wanted, names, count, sizeof *names, compare_names) : NULL;
+    const char *twice = names_sort(names, count);
+    if (twice)
+        r->status = err_set(r->err, WEFT_ERR_FORMAT, "the %s '%.100s' is there twice", what, twice);
 }
 
 static void check_magic(reader *r) {
@@ -316,26 +301,6 @@ static void read_tensors(reader *r, gguf_file *f, uint64_t *offsets) {
     if (!r->status) sort_names(r, f->tensors_by_name, f->tensor_count, "tensor");
 }
 
-static int compare_data(const void *a, const void *b) {
-    const tensor_view *x = *(const tensor_view *const *)a, *y = *(const tensor_view *const *)b;
-    return (x->data > y->data) - (x->data < y->data);
-}
-
-static int check_overlap(const gguf_file *f, weft_error *err) {
-    if (!f->tensor_count) return WEFT_OK;
-    const tensor_view **order = malloc(f->tensor_count * sizeof *order);
-    if (!order) return err_set(err, WEFT_ERR_MEMORY, "out of memory reading the tensors");
-    for (size_t i = 0; i < f->tensor_count; i++) order[i] = &f->tensors[i];
-    qsort(order, f->tensor_count, sizeof *order, compare_data);
-    int rc = WEFT_OK;
-    for (size_t i = 1; i < f->tensor_count && !rc; i++)
-        if (order[i - 1]->size_bytes > (size_t)(order[i]->data - order[i - 1]->data))
-            rc = err_set(err, WEFT_ERR_FORMAT, "the tensors '%.100s' and '%.100s' overlap",
-                         order[i - 1]->name, order[i]->name);
-    free(order);
-    return rc;
-}
-
 /* Turn offsets into addresses, now that the end of the header is known. */
 static void place_tensors(reader *r, gguf_file *f, const uint64_t *offsets) {
     size_t start = round_up(r->at, f->alignment);
@@ -355,7 +320,7 @@ static void place_tensors(reader *r, gguf_file *f, const uint64_t *offsets) {
         else
             t->data = r->data + start + offsets[i];
     }
-    if (!r->status) r->status = check_overlap(f, r->err);
+    if (!r->status) r->status = tensors_check_overlap(f->tensors, f->tensor_count, r->err);
 }
 
 static bool allocate(reader *r, gguf_file *f, uint64_t **offsets) {
@@ -454,7 +419,7 @@ const tensor_view *gguf_tensor_at(const gguf_file *f, size_t index) {
 }
 
 const tensor_view *gguf_tensor(const gguf_file *f, const char *name) {
-    const name_index *found = find_name(f->tensors_by_name, f->tensor_count, name);
+    const name_index *found = names_find(f->tensors_by_name, f->tensor_count, name);
     return found ? &f->tensors[found->index] : NULL;
 }
 
@@ -468,7 +433,7 @@ const char *gguf_key_at(const gguf_file *f, size_t index, gguf_type *type) {
 }
 
 static const key_entry *find_key(const gguf_file *f, const char *key) {
-    const name_index *found = find_name(f->keys_by_name, f->key_count, key);
+    const name_index *found = names_find(f->keys_by_name, f->key_count, key);
     return found ? &f->keys[found->index] : NULL;
 }
 

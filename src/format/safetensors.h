@@ -9,6 +9,7 @@
 
 #define SAFETENSORS_HEADER_MAX  (100u << 20)
 #define SAFETENSORS_TENSORS_MAX 65536
+#define SAFETENSORS_SHARDS_MAX  1024
 
 typedef struct safetensors_file safetensors_file;
 

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef struct type_row {
     int type;
@@ -71,4 +72,25 @@ const char *tensor_type_name(tensor_type type) {
     if (row) return row->name;
     snprintf(unknown, sizeof unknown, "type %d", (int)type);
     return unknown;
+}
+
+static int compare_data(const void *a, const void *b) {
+    const tensor_view *x = *(const tensor_view *const *)a, *y = *(const tensor_view *const *)b;
+    return (x->data > y->data) - (x->data < y->data);
+}
+
+int tensors_check_overlap(const tensor_view *tensors, size_t count, weft_error *err) {
+    const tensor_view **order = malloc((count + 1) * sizeof *order);
+    if (!order) return err_set(err, WEFT_ERR_MEMORY, "out of memory checking the tensors");
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++)
+        if (tensors[i].size_bytes) order[used++] = &tensors[i];
+    if (used) qsort(order, used, sizeof *order, compare_data);
+    int rc = WEFT_OK;
+    for (size_t i = 1; i < used && !rc; i++)
+        if (order[i - 1]->size_bytes > (size_t)(order[i]->data - order[i - 1]->data))
+            rc = err_set(err, WEFT_ERR_FORMAT, "the tensors '%.100s' and '%.100s' overlap",
+                         order[i - 1]->name, order[i]->name);
+    free(order);
+    return rc;
 }

@@ -2,6 +2,8 @@
 #ifndef WEFT_FORMAT_TENSOR_H
 #define WEFT_FORMAT_TENSOR_H
 
+#include "base/status.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +39,9 @@ typedef struct tensor_view {
 } tensor_view;
 
 #define TENSOR_I2_S_TRAILER 32 /* bytes after the codes: the f32 scale, then padding */
+
+/* Refuse tensors that share bytes (WEFT_ERR_FORMAT, naming two of them). */
+int tensors_check_overlap(const tensor_view *tensors, size_t count, weft_error *err);
 
 /* Bytes that `count` values in rows of `row` values take; 0 if the type is unknown, the row length
  * does not fit its blocks, count is no multiple of row, either is below 1, or the size overflows.
