@@ -1,0 +1,45 @@
+/* What stands behind the handles of weft.h. */
+#ifndef WEFT_IMPL_H
+#define WEFT_IMPL_H
+
+#include "model/session.h"
+#include "train/evaluate.h"
+#include "train/trainer.h"
+
+struct weft_model {
+    backend *be;
+    model *m;
+    bool smooth;
+};
+
+struct weft_adapter {
+    adapter *a;
+};
+
+struct weft_session {
+    const weft_model *model;
+    session *s;
+    int32_t *cached; /* tokens in the cache: (session_position) */
+    size_t capacity;
+};
+
+struct weft_dataset {
+    dataset *d;
+    int64_t context;
+};
+
+struct weft_trainer {
+    const weft_model *model;
+    const weft_dataset *data;
+    weft_adapter adapter;
+    trainer *t;
+    trainer_options options;
+    weft_train_callback callback;
+    void *callback_context;
+};
+
+/* The public adapters and scales as the model layer's list; at most FORWARD_ADAPTERS_MAX. */
+int adapter_uses(const weft_adapter *const *adapters, const float *scales, size_t count,
+                 adapter_use *uses, weft_error *err);
+
+#endif
