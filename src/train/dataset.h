@@ -15,14 +15,15 @@
 typedef enum loss_mask { LOSS_ASSISTANT, LOSS_ALL } loss_mask;
 
 typedef struct dataset_options {
-    int64_t context;    /* longest window in tokens; a longer document is cut into several */
-    loss_mask mask;     /* for conversations; plain text always counts whole */
-    double eval_share;  /* of documents held out, 0 .. 0.5; at least one if > 0 and there are 2 */
-    uint64_t seed;      /* chooses the held-out documents */
+    int64_t context;   /* longest window in tokens; a longer document is cut into several */
+    loss_mask mask;    /* for conversations; plain text always counts whole */
+    double eval_share; /* of documents held out, 0 .. 0.5; at least one if > 0 and there are 2 */
+    uint64_t seed;     /* chooses the held-out documents */
 } dataset_options;
 
-/* A window: tokens [begin, begin + count) of the store. Each position's target is the next token of its
- * document where that one is to be learnt, else NO_TARGET; the last position of a document has none. */
+/* A window: tokens [begin, begin + count) of the store. Each position's target is the next token of
+ * its document where that one is to be learnt, else NO_TARGET; the last position of a document has
+ * none. A window ends with its last target: what follows would change no loss. */
 typedef struct window {
     int64_t begin;
     int32_t count;
@@ -31,17 +32,21 @@ typedef struct window {
 
 typedef struct dataset dataset;
 
-/* tok and chat are borrowed; chat may be NULL: then conversations are an error that says why. */
+/* tok and chat are borrowed; chat may be NULL: then conversations are an error that says why. tok
+ * may be NULL where only dataset_add_tokens is used. Templates that show a date always see the same
+ * one, so that a run resumed tomorrow finds the same tokens. */
 int dataset_create(const tokenizer *tok, const chat_template *chat, const dataset_options *options,
                    dataset **out, weft_error *err);
 void dataset_free(dataset **d);
 
-/* Add one document; matches ingest_sink with the dataset as context. Plain text becomes bos + text + eos; a
- * conversation goes through the chat template, its loss by options.mask. Documents with no target at all
- * are counted in dataset_stats.empty_count. */
+/* Add one document; matches ingest_sink with the dataset as context. Plain text becomes bos + text
+ * + eos; a conversation goes through the chat template, its loss by options.mask. Documents with no
+ * target at all are counted in dataset_stats.empty_count. After an error the data set is as it was
+ * before the call. */
 int dataset_add(void *dataset_context, const ingest_document *document, weft_error *err);
 
-/* Raw rows, for tests and tools: ids and targets (count each; targets already shifted, < 0 = none). */
+/* Raw rows, for tests and tools: ids and targets (count each; targets already shifted, < 0 = none).
+ */
 int dataset_add_tokens(dataset *d, const int32_t *ids, const int32_t *targets, int32_t count,
                        weft_error *err);
 
@@ -50,18 +55,24 @@ int dataset_add_tokens(dataset *d, const int32_t *ids, const int32_t *targets, i
 int dataset_finish(dataset *d, weft_error *err);
 
 typedef struct dataset_stats {
-    int64_t document_count, empty_count, cut_count; /* cut: documents split into several windows */
+    int64_t document_count;  /* added, the empty ones too */
+    int64_t empty_count;     /* with nothing to learn in them */
+    int64_t cut_count;       /* longer than the context */
+    int64_t dropped_windows; /* pieces of cut documents without any target */
     int64_t train_windows, train_tokens, train_targets;
     int64_t eval_windows, eval_tokens, eval_targets;
     int64_t longest_tokens; /* longest document */
 } dataset_stats;
 dataset_stats dataset_statistics(const dataset *d);
 
+/* Tokens of the longest window: what a micro-batch must hold at least. After dataset_finish. */
+int64_t dataset_window_max(const dataset *d);
+
 /* 64-bit fingerprint of all ids, targets and the split: a resumed run must see the same data. */
 uint64_t dataset_fingerprint(const dataset *d);
 
-/* Several windows side by side, as the device gets them: n = tokens used (<= capacity); first[t] is where
- * token t's document begins in the batch, positions[t] = t - first[t], last[t] = t. */
+/* Several windows side by side, as the device gets them: n = tokens used (<= capacity); first[t] is
+ * where token t's document begins in the batch, positions[t] = t - first[t], last[t] = t. */
 typedef struct micro_batch {
     int32_t *ids, *positions, *first, *last, *targets; /* capacity each; targets NO_TARGET = none */
     int64_t tokens, capacity, target_count;
@@ -70,17 +81,20 @@ int micro_batch_create(int64_t capacity, micro_batch *b, weft_error *err);
 void micro_batch_destroy(micro_batch *b);
 
 /* The order of an epoch: windows shuffled by (seed, epoch), packed in that order (next fit) into
- * micro-batches of at most micro_tokens. Every window is in exactly one micro-batch. */
+ * micro-batches of at most micro_tokens. Every window is in exactly one micro-batch. micro_tokens
+ * below dataset_window_max is WEFT_ERR_ARGUMENT. */
 typedef struct epoch_plan {
-    int32_t *order;   /* train windows, shuffled */
-    int64_t *starts;  /* micro_count + 1 indices into order */
+    int32_t *order;  /* train windows, shuffled */
+    int64_t *starts; /* micro_count + 1 indices into order */
     int64_t micro_count;
 } epoch_plan;
 int epoch_plan_create(const dataset *d, uint64_t seed, int64_t epoch, int64_t micro_tokens,
                       epoch_plan *plan, weft_error *err);
 void epoch_plan_destroy(epoch_plan *plan);
+/* 0 <= micro < plan->micro_count; b holds micro_tokens. */
 void dataset_fill(const dataset *d, const epoch_plan *plan, int64_t micro, micro_batch *b);
-/* The evaluation windows in order, packed alike; micro counts from 0. Returns false past the end. */
+/* The evaluation windows in order, packed alike; micro counts from 0. Returns false past the end.
+ * micro_tokens is at least dataset_window_max and at most the capacity of b. */
 bool dataset_fill_eval(const dataset *d, int64_t micro, int64_t micro_tokens, micro_batch *b);
 
 #endif
