@@ -223,6 +223,12 @@ int train_step_accumulate(train_step *s, const micro_batch *b, uint64_t dropout_
     return run(s, b, true, loss_sum, err);
 }
 
+void train_step_discard(train_step *s) {
+    backend_begin(s->m->be);
+    op_fill_zero(s->m->be, s->gradients, s->a->param_count * sizeof(float));
+    backend_submit(s->m->be, NULL);
+}
+
 int train_step_evaluate(train_step *s, const micro_batch *b, double *loss_sum, weft_error *err) {
     s->f.dropout = 0;
     return run(s, b, false, loss_sum, err);

@@ -29,6 +29,9 @@ size_t step_bytes(const config *c, const adapter_settings *adapter_shape,
 int train_step_accumulate(train_step *s, const micro_batch *b, uint64_t dropout_seed,
                           double *loss_sum, weft_error *err);
 
+/* Forget the gradients gathered so far. */
+void train_step_discard(train_step *s);
+
 /* Loss only, dropout off. */
 int train_step_evaluate(train_step *s, const micro_batch *b, double *loss_sum, weft_error *err);
 

@@ -1,0 +1,280 @@
+/* The public functions about data sets, training and evaluation. */
+#include "weft_impl.h"
+
+#include "base/os.h"
+#include "ingest/ingest.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_WINDOW       512
+#define DEFAULT_MICRO_TOKENS 256
+#define DEFAULT_MEMORY_BYTES (UINT64_C(192) << 20)
+
+const char *weft_source_names(void) { return ingest_source_names(); }
+
+_Static_assert(WEFT_SKIPS_MAX >= INGEST_SKIPS_MAX, "every reason fits the report");
+
+static void fill_report(weft_dataset_report *out, const ingest_report *found, const dataset *d) {
+    *out = (weft_dataset_report){.file_count = found->file_count,
+                                 .document_count = found->document_count,
+                                 .text_bytes = found->text_bytes,
+                                 .skip_count = found->skip_count};
+    snprintf(out->kind, sizeof out->kind, "%s", found->kind);
+    for (size_t i = 0; i < found->skip_count; i++) {
+        snprintf(out->skips[i].reason, sizeof out->skips[i].reason, "%s", found->skips[i].reason);
+        snprintf(out->skips[i].first, sizeof out->skips[i].first, "%s", found->skips[i].first);
+        out->skips[i].count = found->skips[i].count;
+    }
+    if (!d) return;
+    dataset_stats s = dataset_statistics(d);
+    out->train_tokens = s.train_tokens;
+    out->train_targets = s.train_targets;
+    out->eval_tokens = s.eval_tokens;
+    out->eval_targets = s.eval_targets;
+    out->empty_documents = s.empty_count;
+    out->cut_documents = s.cut_count;
+    out->longest_tokens = s.longest_tokens;
+    out->train_documents = s.train_documents;
+    out->eval_documents = s.eval_documents;
+}
+
+int weft_dataset_read(const weft_model *model, const char *path, const weft_dataset_options *options,
+                      weft_dataset **out, weft_dataset_report *report, weft_error *err) {
+    static const weft_dataset_options standard = WEFT_DATASET_OPTIONS_DEFAULT;
+    const weft_dataset_options *o = options ? options : &standard;
+    const struct model *m = model->m;
+    ingest_report found = {0};
+    *out = NULL;
+    if (!m->tok) return err_set(err, WEFT_ERR_STATE, "the model file holds no tokenizer");
+    int64_t standard_window = m->cfg.context < DEFAULT_WINDOW ? m->cfg.context : DEFAULT_WINDOW;
+    dataset_options settings = {.context = o->context ? o->context : standard_window,
+                                .mask = o->all_turns ? LOSS_ALL : LOSS_ASSISTANT,
+                                .eval_share = o->eval_share,
+                                .seed = o->seed};
+    if (settings.context > m->cfg.context)
+        return err_set(err, WEFT_ERR_ARGUMENT, "a context of %lld is over the model's %lld",
+                       (long long)settings.context, (long long)m->cfg.context);
+    ingest_options sources = {.as = o->as, .owner = o->owner};
+    weft_dataset *d = calloc(1, sizeof *d);
+    if (!d) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
+    d->context = settings.context;
+    int rc = dataset_create(m->tok, m->chat, &settings, &d->d, err);
+    if (!rc) rc = ingest_path(path, &sources, dataset_add, d->d, &found, err);
+    if (!rc) rc = dataset_finish(d->d, err);
+    if (report) fill_report(report, &found, rc ? NULL : d->d);
+    if (rc) weft_dataset_free(&d);
+    *out = d;
+    return rc;
+}
+
+void weft_dataset_free(weft_dataset **handle) {
+    weft_dataset *d = *handle;
+    if (!d) return;
+    dataset_free(&d->d);
+    free(d);
+    *handle = NULL;
+}
+
+weft_train_options weft_train_options_default(void) {
+    return (weft_train_options){.epochs = 4,
+                                .accumulate = 2,
+                                .rate = 2e-3,
+                                .beta1 = 0.9,
+                                .beta2 = 0.999,
+                                .epsilon = 1e-8,
+                                .weight_decay = 0.01,
+                                .clip = 1.0,
+                                .schedule = WEFT_COSINE,
+                                .warmup_steps = 5,
+                                .final_rate_share = 0.1,
+                                .rank = 8,
+                                .alpha = 16,
+                                .targets = "all",
+                                .eval_every = 25,
+                                .patience = 4,
+                                .checkpoint_every = 20};
+}
+
+static int check_options(const weft_train_options *o, weft_error *err) {
+    struct {
+        const char *name;
+        double value, low, high;
+    } limits[] = {{"alpha", o->alpha, 1e-6, 1e6},
+                  {"dropout", o->dropout, 0, 0.95},
+                  {"micro-batch", (double)o->micro_tokens, 0, 1 << 20},
+                  {"rank", o->rank, 1, ADAPTER_RANK_MAX}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (!(limits[i].value >= limits[i].low && limits[i].value <= limits[i].high))
+            return err_set(err, WEFT_ERR_ARGUMENT, "%s is %g; it must be from %g to %g",
+                           limits[i].name, limits[i].value, limits[i].low, limits[i].high);
+    return WEFT_OK;
+}
+
+static trainer_options inner_options(const weft_train_options *o, const weft_model *model,
+                                     const weft_dataset *data) {
+    static const schedule schedules[] = {SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT};
+    int64_t longest = dataset_window_max(data->d);
+    int64_t micro = o->micro_tokens ? o->micro_tokens : DEFAULT_MICRO_TOKENS;
+    return (trainer_options){.steps = o->steps,
+                             .epochs = o->epochs,
+                             .micro_tokens = micro > longest ? micro : longest,
+                             .accumulate = o->accumulate,
+                             .optimiser = {.rate = (float)o->rate,
+                                           .beta1 = (float)o->beta1,
+                                           .beta2 = (float)o->beta2,
+                                           .epsilon = (float)o->epsilon,
+                                           .weight_decay = (float)o->weight_decay,
+                                           .clip = (float)o->clip},
+                             .schedule = schedules[o->schedule],
+                             .warmup_steps = o->warmup_steps,
+                             .final_rate_share = o->final_rate_share,
+                             .seed = o->seed,
+                             .eval_every = o->eval_every,
+                             .patience = o->patience,
+                             .checkpoint_every = o->checkpoint_every,
+                             .dropout = (float)o->dropout,
+                             .smooth = model->smooth};
+}
+
+/* Decide on recomputation and count the memory: pure arithmetic over the shapes. */
+static void make_plan(const weft_train_options *o, const weft_model *model, const weft_dataset *data,
+                      const adapter_settings *shape, trainer_options *inner, weft_plan *plan) {
+    const struct model *m = model->m;
+    step_options step = {.micro_tokens = inner->micro_tokens,
+                         .positions_max = dataset_window_max(data->d),
+                         .smooth = inner->smooth,
+                         .dropout = inner->dropout};
+    size_t head = head_loss_scratch_bytes(m->be, m->head), adapter_floats = 0;
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        int64_t rows, cols;
+        config_target_shape(&m->cfg, (target)t, &rows, &cols);
+        if (shape->targets >> t & 1)
+            adapter_floats += (size_t)((rows + cols) * shape->rank * m->cfg.layer_count);
+    }
+    uint64_t budget = o->memory_bytes ? o->memory_bytes : DEFAULT_MEMORY_BYTES;
+    bool too_much = step_bytes(&m->cfg, shape, &step, head) > budget;
+    inner->recompute = o->recompute == WEFT_RECOMPUTE_ON ||
+                       (o->recompute == WEFT_RECOMPUTE_AUTO && too_much);
+    step.recompute = inner->recompute;
+    weft_model_info info;
+    weft_model_get_info(model, &info);
+    uint64_t flat = adapter_floats * sizeof(float);
+    *plan = (weft_plan){.trainable_count = (int64_t)adapter_floats,
+                        .trainable_share = (double)adapter_floats /
+                                           (double)(info.ternary_count + info.dense_count),
+                        .weight_bytes = info.mapped_bytes + info.resident_bytes,
+                        .adapter_bytes = flat,
+                        .optimiser_bytes = 3 * flat, /* gradients and two moments */
+                        .recompute = inner->recompute,
+                        .adapter_file_bytes = flat};
+    plan->activation_bytes = step_bytes(&m->cfg, shape, &step, head) - plan->optimiser_bytes;
+    plan->total_bytes = plan->weight_bytes + plan->adapter_bytes + plan->optimiser_bytes +
+                        plan->activation_bytes;
+}
+
+int weft_trainer_create(const weft_model *model, const weft_dataset *data,
+                        const weft_train_options *options, const char *checkpoint,
+                        weft_trainer **out, weft_plan *plan, weft_error *err) {
+    weft_train_options standard = weft_train_options_default();
+    const weft_train_options *o = options ? options : &standard;
+    adapter_settings shape = {.rank = o->rank, .alpha = (float)o->alpha, .rslora = o->rslora,
+                              .seed = o->seed};
+    weft_plan unused;
+    *out = NULL;
+    TRY(check_options(o, err));
+    TRY(target_parse(o->targets ? o->targets : "all", &shape.targets, err));
+    weft_trainer *t = calloc(1, sizeof *t);
+    if (!t) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
+    t->model = model;
+    t->data = data;
+    t->options = inner_options(o, model, data);
+    make_plan(o, model, data, &shape, &t->options, plan ? plan : &unused);
+    int rc = adapter_create(&model->m->cfg, model->be, &shape, &t->adapter.a, err);
+    if (!rc)
+        rc = trainer_create(model->m, data->d, t->adapter.a, &t->options, checkpoint, &t->t, err);
+    if (rc) {
+        weft_trainer_free(&t);
+        return rc;
+    }
+    if (plan) {
+        plan->step_count = trainer_step_count(t->t);
+        plan->steps_per_epoch = trainer_steps_per_epoch(t->t);
+    }
+    *out = t;
+    return WEFT_OK;
+}
+
+void weft_trainer_free(weft_trainer **handle) {
+    weft_trainer *t = *handle;
+    if (!t) return;
+    trainer_free(&t->t);
+    adapter_free(&t->adapter.a);
+    free(t);
+    *handle = NULL;
+}
+
+int weft_trainer_measure(weft_trainer *t, double *tokens_per_s, weft_error *err) {
+    return trainer_measure(t->t, tokens_per_s, err);
+}
+
+int weft_trainer_resume(weft_trainer *t, weft_error *err) { return trainer_resume(t->t, err); }
+
+static int forward_event(void *context, const trainer_event *e) {
+    static const weft_event_kind kinds[] = {WEFT_EVENT_STEP, WEFT_EVENT_EVALUATION,
+                                            WEFT_EVENT_CHECKPOINT, WEFT_EVENT_RESUMED,
+                                            WEFT_EVENT_EARLY_STOP};
+    weft_trainer *t = context;
+    weft_train_event event = {.kind = kinds[e->kind],
+                              .step = e->step,
+                              .step_count = e->step_count,
+                              .epoch = e->epoch,
+                              .loss = e->loss,
+                              .best_loss = e->best_loss,
+                              .grad_norm = e->grad_norm,
+                              .rate = e->rate,
+                              .tokens_per_s = e->tokens_per_s,
+                              .seconds_left = e->seconds_left};
+    return t->callback ? t->callback(t->callback_context, &event) : 0;
+}
+
+int weft_trainer_run(weft_trainer *t, weft_train_callback callback, void *context, weft_error *err) {
+    t->callback = callback;
+    t->callback_context = context;
+    return trainer_run(t->t, forward_event, t, err);
+}
+
+const weft_adapter *weft_trainer_adapter(const weft_trainer *t) { return &t->adapter; }
+
+weft_history weft_trainer_history(const weft_trainer *t) {
+    trainer_history h = trainer_get_history(t->t);
+    return (weft_history){.step_count = h.step_count,
+                          .eval_count = h.eval_count,
+                          .best_step = h.best_step,
+                          .tokens_seen = h.tokens_seen,
+                          .losses = h.losses,
+                          .eval_steps = h.eval_steps,
+                          .eval_losses = h.eval_losses,
+                          .first_eval = h.first_eval,
+                          .best_eval = h.best_eval};
+}
+
+int weft_evaluate(const weft_model *model, const weft_dataset *data, bool held_out,
+                  const weft_adapter *const *adapters, const float *scales, size_t count,
+                  weft_evaluation *out, weft_error *err) {
+    adapter_use uses[FORWARD_ADAPTERS_MAX];
+    evaluation e;
+    int64_t longest = dataset_window_max(data->d);
+    int64_t micro = longest > DEFAULT_MICRO_TOKENS ? longest : DEFAULT_MICRO_TOKENS;
+    uint64_t start = os_clock_ns();
+    TRY(adapter_uses(adapters, scales, count, uses, err));
+    TRY(evaluate_dataset(model->m, data->d, held_out, micro, model->smooth, uses, count, &e, err));
+    *out = (weft_evaluation){.loss = e.loss_sum / (double)e.target_count,
+                             .token_count = e.token_count,
+                             .target_count = e.target_count,
+                             .seconds = (double)(os_clock_ns() - start) * 1e-9};
+    out->perplexity = exp(out->loss);
+    return WEFT_OK;
+}
