@@ -1,4 +1,5 @@
-/* A LoRA adapter: for chosen projections of each layer a pair A (r, K), B (N, r); y += scale * B (A x). */
+/* A LoRA adapter: for chosen projections of each layer a pair A (r, K), B (N, r); y += scale * B
+ * (A x). */
 #ifndef WEFT_MODEL_ADAPTER_H
 #define WEFT_MODEL_ADAPTER_H
 
@@ -33,8 +34,8 @@ typedef struct adapter_settings {
     uint64_t seed;
 } adapter_settings;
 
-/* A fresh adapter: A uniform in +-1/sqrt(K) (PEFT's kaiming_uniform(a=sqrt(5))), each pair its own random
- * stream; B zero. Settings out of range are WEFT_ERR_ARGUMENT. */
+/* A fresh adapter: A uniform in +-1/sqrt(K) (PEFT's kaiming_uniform(a=sqrt(5))), each pair its own
+ * random stream; B zero. Settings out of range are WEFT_ERR_ARGUMENT. */
 int adapter_create(const config *c, backend *be, const adapter_settings *settings, adapter **out,
                    weft_error *err);
 void adapter_free(adapter **a);
@@ -43,18 +44,20 @@ static inline const lora_pair *adapter_pair(const adapter *a, int64_t layer, tar
     return &a->pairs[layer * TARGET_COUNT + t];
 }
 
-/* Load for a model of shape c: a PEFT folder (adapter_config.json + adapter_model.safetensors; r, lora_alpha,
- * use_rslora, rank_pattern, alpha_pattern), or a GGUF adapter file. Tensors of modules that c does not have, wrong
- * shapes, NaN, DoRA, lora biases, modules_to_save, embeddings: an error naming the tensor. For cfg.rope_interleaved PEFT's
- * q and k B rows are permuted on the way in and out, as llama.cpp's converter does. */
+/* Load for a model of shape c: a PEFT folder (adapter_config.json + adapter_model.safetensors; r,
+ * lora_alpha, use_rslora, rank_pattern, alpha_pattern), or a GGUF adapter file. Tensors of modules
+ * that c does not have, wrong shapes, NaN, DoRA, lora biases, modules_to_save, embeddings: an
+ * error naming the tensor. For cfg.rope_interleaved PEFT's q and k B rows are permuted on the way
+ * in and out, as llama.cpp's converter does. */
 int adapter_load(const char *path, const config *c, backend *be, adapter **out, weft_error *err);
 
-/* Save as PEFT: folder/adapter_config.json and folder/adapter_model.safetensors (F32). base_model is
- * written as base_model_name_or_path. The weights are in place before the config that names them. */
+/* Save as PEFT: folder/adapter_config.json and folder/adapter_model.safetensors (F32). base_model
+ * is written as base_model_name_or_path. The weights are in place before the config that names
+ * them. */
 int adapter_save_peft(const adapter *a, const config *c, const char *dir, const char *base_model,
                       weft_error *err);
-/* Save as a GGUF adapter with exactly llama.cpp's keys and names; rsLoRA and per-pair differences are
- * folded (FORMATS.md 3.7). name becomes general.name; NULL = none. */
+/* Save as a GGUF adapter with exactly llama.cpp's keys and names; rsLoRA and per-pair differences
+ * are folded (FORMATS.md 3.7). name becomes general.name; NULL = none. */
 int adapter_save_gguf(const adapter *a, const config *c, const char *path, const char *name,
                       weft_error *err);
 

@@ -36,23 +36,25 @@ typedef struct config {
     char note[256]; /* a guess that was made (activation of an old file), to be shown; or "" */
 } config;
 
-/* Read and check. Another architecture, a missing or senseless key (zero heads, hidden % heads ...), and
- * what is not supported (biases, experts, soft caps, sliding windows, other rope scaling) are one
- * error each, naming the key and its value. The activation follows FORMATS.md 3.5. */
+/* Read and check. Another architecture, a missing or senseless key (zero heads, hidden % heads
+ * ...), and what is not supported (biases, experts, soft caps, sliding windows, other rope
+ * scaling) are one error each, naming the key and its value. The activation follows FORMATS.md
+ * 3.5. */
 int config_from_gguf(const gguf_file *file, config *out, weft_error *err);
-/* From config.json: BitNetForCausalLM, LlamaForCausalLM with quant_method bitnet or ternary weights. The
- * GGUF architecture chosen: bitnet-b1.58 for relu2 with sub-norms, bitnet for silu with sub-norms (with the
- * key hidden_activation), llama without sub-norms. */
+/* From config.json: BitNetForCausalLM, LlamaForCausalLM with quant_method bitnet or ternary
+ * weights. The GGUF architecture chosen: bitnet-b1.58 for relu2 with sub-norms, bitnet for silu
+ * with sub-norms (with the key hidden_activation), llama without sub-norms. */
 int config_from_hf(const hf_dir *dir, config *out, weft_error *err);
 /* c must outlive the writer: llama3 rope divisors become a tensor that borrows from it. */
 void config_to_gguf(const config *c, gguf_writer *w);
-/* Do the numbers fit together and keep their limits? Both readers end with it; for shapes made by hand. */
+/* Do the numbers fit together and keep their limits? Both readers end with it; for shapes made by
+ * hand. */
 int config_check(const config *c, weft_error *err);
 
 /* Input and output features of a projection. */
 void config_target_shape(const config *c, target t, int64_t *rows, int64_t *cols);
-/* The row of the Hugging Face weight that row `row` of the GGUF one holds: another one only for q and k
- * with rope_interleaved, whose halves of a head are interleaved. */
+/* The row of the Hugging Face weight that row `row` of the GGUF one holds: another one only for q
+ * and k with rope_interleaved, whose halves of a head are interleaved. */
 int64_t config_hf_row(const config *c, target t, int64_t row);
 int64_t config_widest_input(const config *c); /* largest input width of the seven */
 int64_t config_ternary_count(const config *c); /* weights in the seven projections of all layers */

@@ -1,5 +1,5 @@
-/* Shared by the two readers of a config: the integers that every model has, and the checks on the whole.
- * Private to config*.c. */
+/* Shared by the two readers of a config: the integers that every model has, and the checks on the
+ * whole. Private to config*.c. */
 #ifndef WEFT_MODEL_CONFIG_FIELDS_H
 #define WEFT_MODEL_CONFIG_FIELDS_H
 
