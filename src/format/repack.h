@@ -31,7 +31,7 @@ int repack_hf_packed(const tensor_view *t, uint8_t *codes, weft_error *err);
 
 /* BitNet's own quantiser for master weights (F32/F16/BF16): scale = max(mean|W|, 1e-5) over the matrix,
  * T = clamp(round_half_even(W / scale), -1, 1), computed as transformers does: s = 1 / scale in float32,
- * round(W * s). The mean is summed in double. NaN or infinity: WEFT_ERR_NUMERIC with the element. */
+ * round(W * s), and *scale = 1 / s. The mean is summed in double. NaN or infinity: WEFT_ERR_NUMERIC with the element. */
 int repack_quantise(const tensor_view *t, uint8_t *codes, float *scale, weft_error *err);
 
 /* Refuse codes 3 in a borrowed matrix, padding included (where cols % 128 != 0 it must be code 1), and
@@ -39,12 +39,14 @@ int repack_quantise(const tensor_view *t, uint8_t *codes, float *scale, weft_err
 int repack_check(const ternary_matrix *w, const char *name, weft_error *err);
 
 /* `count` values of a dense type (F32, F16, BF16, F64, Q8_0, Q6_K, Q4_0, TQ1_0, TQ2_0, I2_S) to float32.
- * `first` must be a multiple of the type's block. */
+ * `first` must be a multiple of the type's block; count need not. A range outside the tensor is
+ * WEFT_ERR_ARGUMENT, another type WEFT_ERR_UNSUPPORTED. */
 int repack_to_f32(const tensor_view *t, int64_t first, int64_t count, float *out, weft_error *err);
 
 /* Write a ternary matrix as a file tensor of type I2_S, TQ1_0, TQ2_0, F16, BF16 or F32. out has
  * tensor_bytes(type, cols, rows * cols) bytes. TQ types need cols % 256 == 0, I2_S cols % 128 == 0;
- * otherwise WEFT_ERR_UNSUPPORTED names the type that does fit. The TQ scale is rounded to f16. */
+ * otherwise WEFT_ERR_UNSUPPORTED names the type that does fit. The TQ and F16 scale is rounded to f16; one
+ * that would become zero or infinity there is WEFT_ERR_UNSUPPORTED. */
 int repack_encode(const ternary_matrix *w, tensor_type type, uint8_t *out, weft_error *err);
 
 /* First value that is NaN or infinite in a dense tensor, or -1: the check made at load. */
