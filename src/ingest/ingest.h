@@ -1,5 +1,6 @@
-/* A person's files turned into documents: mbox, text and Markdown, JSONL. Each source is one file here,
- * a row in the table of ingest.c; detection is by content and name, and is said aloud by the caller. */
+/* A person's files turned into documents: mbox, text and Markdown, JSONL. Each source is one file
+ * here, a row in the table of ingest.c. Which one reads a file is decided by its content and its
+ * name; the caller says so aloud from the report. */
 #ifndef WEFT_INGEST_INGEST_H
 #define WEFT_INGEST_INGEST_H
 
@@ -8,12 +9,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define INGEST_DOCUMENT_BYTES_MAX (16u << 20) /* a longer one is skipped and counted */
-#define INGEST_LINE_BYTES_MAX     (64u << 20) /* of a JSONL file */
-#define INGEST_DEPTH_MAX          32          /* nested folders, MIME parts, JSON */
+#define INGEST_DOCUMENT_BYTES_MAX (16u << 20) /* a longer conversation is skipped and counted */
+#define INGEST_TEXT_BYTES_MAX     (4u << 20)  /* a longer text file becomes several documents */
+#define INGEST_LINE_BYTES_MAX     (64u << 20) /* of a JSONL line or a mail with its attachments */
+#define INGEST_DEPTH_MAX          32          /* nested folders, MIME parts */
+#define INGEST_MESSAGES_MAX       4096        /* turns of one conversation */
+#define INGEST_FILES_MAX          1000000     /* in a folder and those below it */
 
-/* One training example: either plain text (message_count 0) or a conversation whose assistant turns are
- * to be learnt. Texts are UTF-8 without NUL; borrowed for the call only. */
+/* One training example: either plain text (message_count 0) or a conversation whose assistant turns
+ * are to be learnt (at least one, not blank). Roles are "system", "user", "assistant" or "tool".
+ * Texts are UTF-8 without NUL, lines end with '\n'; borrowed for the call only. */
 typedef struct ingest_message {
     const char *role, *content;
 } ingest_message;
@@ -23,7 +28,7 @@ typedef struct ingest_document {
     const ingest_message *messages;
     size_t message_count;
     const char *source; /* path of the file it came from */
-    uint64_t line;      /* line or record number in it, from 1 */
+    uint64_t line;      /* line (text, JSONL) or record number (mbox) in it, from 1 */
 } ingest_document;
 
 /* Receives each document in order; a non-zero status stops the reading and is returned. */
@@ -33,13 +38,14 @@ typedef int (*ingest_sink)(void *context, const ingest_document *document, weft_
 typedef struct ingest_skip {
     char reason[96]; /* "malformed JSON", "no text part", "not sent by the owner" ... */
     uint64_t count;
-    char first[160]; /* where the first one was: "mail.mbox: record 7: ..." */
+    char first[160]; /* where the first one was: "mail.mbox: record 7" */
 } ingest_skip;
 
-#define INGEST_SKIPS_MAX 32
+#define INGEST_SKIPS_MAX 32 /* the last one gathers "other reasons" */
 
 typedef struct ingest_report {
-    char kind[32]; /* "mbox", "text", "jsonl (messages)", "folder" ... */
+    char kind[32];   /* "mbox", "text", "jsonl (messages)", "jsonl (mixed)", "folder" */
+    char owner[256]; /* mail address whose messages were taken; "" where there was no mailbox */
     uint64_t file_count, document_count, text_bytes;
     ingest_skip skips[INGEST_SKIPS_MAX];
     size_t skip_count;
@@ -47,13 +53,23 @@ typedef struct ingest_report {
 
 typedef struct ingest_options {
     const char *as;    /* force a source by name ("mbox", "text", "jsonl"); NULL = detect */
-    const char *owner; /* mail address whose messages are learnt; NULL = the most frequent sender */
+    const char *owner; /* mail address whose messages are learnt; NULL = the most frequent sender in
+                        * all mailboxes under the path */
 } ingest_options;
 
-/* Read path (a file, or a folder of such files, walked in name order). Malformed records are skipped
- * and counted in *report; a path that is missing, unreadable, of no known form, or that yields no
- * document at all is an error that says what was found and which forms are read. Memory is bounded by
- * the largest record. */
+/* Read path (a file, or a folder of such files, walked in name order). What becomes of each form:
+ *   mbox   a conversation a message: the user's turn is the text it quotes, or else "Write an email
+ *          about: SUBJECT"; the assistant's turn is what the owner wrote, without the signature.
+ *   jsonl  one object a line (or one JSON array of them), by its keys: messages, else prompt and
+ *          completion, else subject and body (as for mail, the body as it stands), else text.
+ *   text   a file is one document; one over INGEST_TEXT_BYTES_MAX is cut at an empty line.
+ * Malformed records are skipped and counted in *report (NULL allowed); a path that is missing,
+ * unreadable, of no known form, or that yields no document at all is an error that says what was
+ * found and which forms are read. options may be NULL. Memory is bounded by the largest record. May
+ * be called from several threads at once, each with its own sink context and report. Errors:
+ * WEFT_ERR_ARGUMENT (unknown options.as), WEFT_ERR_IO, WEFT_ERR_UNSUPPORTED (no known form),
+ * WEFT_ERR_FORMAT (nothing to learn from), WEFT_ERR_RANGE (too many files or folders too deep),
+ * WEFT_ERR_MEMORY, and whatever the sink returns. */
 int ingest_path(const char *path, const ingest_options *options, ingest_sink sink, void *context,
                 ingest_report *report, weft_error *err);
 

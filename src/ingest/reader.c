@@ -1,0 +1,83 @@
+/* The reader: takes what the sources found, and keeps the account of what was left out. */
+#include "ingest/sources.h"
+
+#include <string.h>
+
+int reader_no_memory(ingest_reader *r) {
+    return err_set(r->err, WEFT_ERR_MEMORY, "out of memory while reading %s", r->path);
+}
+
+void reader_kind(ingest_reader *r, const char *kind) {
+    if (r->kind[0] && strcmp(r->kind, kind)) kind = "jsonl (mixed)";
+    snprintf(r->kind, sizeof r->kind, "%s", kind);
+}
+
+static ingest_skip *skip_slot(ingest_report *report, const char *reason) {
+    for (size_t i = 0; i < report->skip_count; i++)
+        if (!strcmp(report->skips[i].reason, reason)) return &report->skips[i];
+    if (report->skip_count == INGEST_SKIPS_MAX) return &report->skips[INGEST_SKIPS_MAX - 1];
+    ingest_skip *skip = &report->skips[report->skip_count++];
+    *skip = (ingest_skip){0};
+    if (report->skip_count == INGEST_SKIPS_MAX) reason = "other reasons";
+    snprintf(skip->reason, sizeof skip->reason, "%s", reason);
+    return skip;
+}
+
+/* The end of a long path says more than its beginning. */
+static const char *path_tail(const char *path) {
+    size_t length = strlen(path), most = 80;
+    return length > most ? path + length - most : path;
+}
+
+void reader_skip(ingest_reader *r, const char *unit, uint64_t number, const char *reason,
+                 const char *detail) {
+    char cut[sizeof((ingest_skip *)0)->reason];
+    snprintf(cut, sizeof cut, "%s", reason);
+    ingest_skip *skip = skip_slot(r->report, cut);
+    if (skip->count++) return;
+    bytes place = {0};
+    bool ok = bytes_add_text(&place, path_tail(r->path));
+    if (ok && number) ok = bytes_printf(&place, ": %s %llu", unit, (unsigned long long)number);
+    if (ok && detail[0]) ok = bytes_printf(&place, ": %s", detail);
+    if (place.data) snprintf(skip->first, sizeof skip->first, "%s", place.data);
+    bytes_free(&place);
+}
+
+static int deliver(ingest_reader *r, const ingest_document *document, size_t size_bytes) {
+    TRY(r->sink(r->context, document, r->err));
+    r->report->document_count++;
+    r->report->text_bytes += size_bytes;
+    return WEFT_OK;
+}
+
+int reader_text(ingest_reader *r, const char *text, uint64_t line) {
+    size_t size_bytes = strlen(text);
+    if (size_bytes > INGEST_DOCUMENT_BYTES_MAX)
+        return reader_skip(r, "line", line, "document over 16 MiB", ""), WEFT_OK;
+    if (text_is_blank(text)) return reader_skip(r, "line", line, "empty text", ""), WEFT_OK;
+    ingest_document document = {.text = text, .source = r->path, .line = line};
+    return deliver(r, &document, size_bytes);
+}
+
+int reader_conversation(ingest_reader *r, const ingest_message *messages, size_t count,
+                        uint64_t line) {
+    size_t size_bytes = 0;
+    bool answered = false;
+    for (size_t i = 0; i < count; i++) {
+        size_bytes += strlen(messages[i].content);
+        if (!strcmp(messages[i].role, "assistant") && !text_is_blank(messages[i].content))
+            answered = true;
+    }
+    const char *unit = strcmp(r->kind, "mbox") ? "line" : "record";
+    if (size_bytes > INGEST_DOCUMENT_BYTES_MAX)
+        return reader_skip(r, unit, line, "document over 16 MiB", ""), WEFT_OK;
+    if (!answered) return reader_skip(r, unit, line, "no assistant turn", ""), WEFT_OK;
+    ingest_document document = {
+        .messages = messages, .message_count = count, .source = r->path, .line = line};
+    return deliver(r, &document, size_bytes);
+}
+
+int reader_exchange(ingest_reader *r, const char *user, const char *assistant, uint64_t line) {
+    ingest_message messages[2] = {{"user", user}, {"assistant", assistant}};
+    return reader_conversation(r, messages, 2, line);
+}
