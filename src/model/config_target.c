@@ -34,6 +34,16 @@ void config_target_shape(const config *c, target t, int64_t *rows, int64_t *cols
     *cols = t == TARGET_O ? q : t == TARGET_DOWN ? c->ffn : c->hidden;
 }
 
+int64_t config_widest_input(const config *c) {
+    int64_t widest = 0;
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        int64_t rows, cols;
+        config_target_shape(c, (target)t, &rows, &cols);
+        if (widest < cols) widest = cols;
+    }
+    return widest;
+}
+
 int64_t config_ternary_count(const config *c) {
     int64_t layer = 0;
     for (int t = 0; t < TARGET_COUNT; t++) {
