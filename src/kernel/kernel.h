@@ -1,15 +1,16 @@
-/* The CPU kernels: one struct of function pointers. ref.c (scalar C) defines every entry; an ISA file
- * (avx2.c ...) replaces entries at run time. Plain pointers and sizes in; no allocation, no threads, no
- * model. Output ranges are arguments, so that the backend can share a call between threads; the result
- * for an element never depends on the range that it was computed in.
+/* The CPU kernels: one struct of function pointers. ref.c (scalar C) defines every entry; an ISA
+ * file (avx2.c ...) replaces entries at run time. Plain pointers and sizes in; no allocation, no
+ * threads, no model. Output ranges are arguments, so that the backend can share a call between
+ * threads; the result for an element never depends on the range that it was computed in.
  *
  * Letters: T tokens, K input features (cols), N output features (rows), V vocabulary, r LoRA rank,
- * d head size. Matrices are row-major; ldx is the distance between rows of x in elements. Pointers need
- * only the alignment of their element type. Buffers do not overlap unless an entry says so.
+ * d head size. Matrices are row-major; ldx is the distance between rows of x in elements. Pointers
+ * need only the alignment of their element type. Buffers do not overlap unless an entry says so.
  *
- * Exact: integer sums are the same bits on every ISA, and so are the entries marked "exact"; the other
- * float entries may sum in another order and use FMA: their error against ref.c is bounded by a small
- * multiple of 2^-24 times the sum of the magnitudes added (tests/kernel/check_kernels.c). */
+ * Exact: integer sums are the same bits on every ISA, and so are the entries marked "exact"; the
+ * other float entries may sum in another order and use FMA: their error against ref.c is bounded by
+ * a small multiple of 2^-24 times the sum of the magnitudes added (tests/kernel/check_kernels.c).
+ */
 #ifndef WEFT_KERNEL_KERNEL_H
 #define WEFT_KERNEL_KERNEL_H
 
@@ -31,11 +32,11 @@ typedef struct dense_matrix {
 typedef struct adamw_settings {
     float rate, beta1, beta2, epsilon, weight_decay;
     float correction1, correction2; /* 1 - beta1^t, 1 - beta2^t, computed in double by the caller */
-    float grad_scale;               /* each gradient is multiplied by it first (mean and clipping) */
+    float grad_scale; /* each gradient is multiplied by it first (mean and clipping) */
 } adamw_settings;
 
-/* Shape of an attention call. Query head h reads key/value head h / (heads / kv_heads). Token t sees the
- * keys first[t] .. last[t] (inclusive), an index into k and v; softmax(scale * q.k). */
+/* Shape of an attention call. Query head h reads key/value head h / (heads / kv_heads). Token t
+ * sees the keys first[t] .. last[t] (inclusive), an index into k and v; softmax(scale * q.k). */
 typedef struct attention_shape {
     int64_t heads, kv_heads, head_dim;
     float scale;
@@ -43,10 +44,12 @@ typedef struct attention_shape {
     const int32_t *first, *last;
 } attention_shape;
 
-/* Floats of scratch for attention over rows of at most `keys` keys, and for its backward over a range of
- * `tokens` tokens: fast kernels treat this many queries at once. */
+/* Floats of scratch for attention over rows of at most `keys` keys, and for its backward over a
+ * range of `tokens` tokens: fast kernels treat this many queries at once. */
 enum { ATTENTION_QUERIES = 4 };
-static inline int64_t attention_scratch_floats(int64_t keys) { return ATTENTION_QUERIES * keys; }
+static inline int64_t attention_scratch_floats(int64_t keys) {
+    return ATTENTION_QUERIES * keys;
+}
 static inline int64_t attention_backward_scratch_floats(int64_t tokens) {
     return 2 * ATTENTION_QUERIES * tokens;
 }
@@ -54,14 +57,15 @@ static inline int64_t attention_backward_scratch_floats(int64_t tokens) {
 typedef struct kernels {
     const char *name; /* "scalar", "avx2": the highest level that replaced an entry */
 
-    /* BitLinear's activation rounding of one row (FORMATS.md 4.1), exact: s = 127 / max(absmax(x), 1e-5) in
-     * float32; q = clamp(round_half_even(x * s), -128, 127); *scale = s; *sum = sum of q. Writes
-     * ternary_padded(n) bytes, zeros past n. x must be finite. */
+    /* BitLinear's activation rounding of one row (FORMATS.md 4.1), exact: s = 127 / max(absmax(x),
+     * 1e-5) in float32; q = clamp(round_half_even(x * s), -128, 127); *scale = s; *sum = sum of q.
+     * Writes ternary_padded(n) bytes, zeros past n. x must be finite. */
     void (*quantise_row)(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum);
 
     /* Codes of a ternary matrix are 0, 1 or 2 in every entry: a code 3 gives unspecified values.
      * y[t][j] = isum * (w.scale / scale[t]), isum = sum_k q[t][k] * T[j][k] in int32: exact. q is
-     * (T, ternary_padded(K)), zeros past K, and sum[t] its sum; rows j in [row_begin, row_end); y (T, N) with stride ldy. */
+     * (T, ternary_padded(K)), zeros past K, and sum[t] its sum; rows j in [row_begin, row_end); y
+     * (T, N) with stride ldy. */
     void (*ternary_matmul)(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
                            const int8_t *q, const float *scale, const int32_t *sum, int64_t tokens,
                            float *y, int64_t ldy);
@@ -85,8 +89,8 @@ typedef struct kernels {
     void (*dense_matmul_t)(const dense_matrix *w, int64_t token_begin, int64_t token_end,
                            const float *dy, int64_t lddy, float *dx, int64_t lddx);
 
-    /* Small float products, for LoRA (one of m, n, k is the rank): C (m, n) = alpha * op(A) op(B) + C if
-     * add. nt: A (m, k), B (n, k). nn: A (m, k), B (k, n). tn: A (k, m), B (k, n). */
+    /* Small float products, for LoRA (one of m, n, k is the rank): C (m, n) = alpha * op(A) op(B) +
+     * C if add. nt: A (m, k), B (n, k). nn: A (m, k), B (k, n). tn: A (k, m), B (k, n). */
     void (*gemm_nt)(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
                     const float *b, int64_t ldb, float *c, int64_t ldc, bool add);
     void (*gemm_nn)(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
@@ -101,21 +105,21 @@ typedef struct kernels {
     void (*rmsnorm_backward_row)(const float *x, const float *gamma, const float *dy, int64_t n,
                                  float eps, float *dx, bool add);
 
-    /* Rotate `heads` heads of one token in place by the angles of its position: table holds head_dim/2
-     * cosines, then head_dim/2 sines. Pairs are (j, j + d/2), or (2j, 2j+1) if interleaved; inverse turns
-     * back (the backward of the rotation). */
-    void (*rope_row)(float *x, int64_t heads, int64_t head_dim, const float *table, bool interleaved,
-                     bool inverse);
+    /* Rotate `heads` heads of one token in place by the angles of its position: table holds
+     * head_dim/2 cosines, then head_dim/2 sines. Pairs are (j, j + d/2), or (2j, 2j+1) if
+     * interleaved; inverse turns back (the backward of the rotation). */
+    void (*rope_row)(float *x, int64_t heads, int64_t head_dim, const float *table,
+                     bool interleaved, bool inverse);
 
     /* Attention of query head `head` for tokens [token_begin, token_end). scratch holds
      * attention_scratch_floats(the largest last[t] - first[t] + 1). */
     void (*attention)(const attention_shape *shape, int64_t head, int64_t token_begin,
                       int64_t token_end, const float *q, const float *k, const float *v, float *out,
                       float *scratch);
-    /* Its backward for all query heads of key/value head `kv_head` and tokens [token_begin, token_end),
-     * a range closed under first/last (one document): overwrites dq (those heads), dk and dv (that
-     * head) of those rows, strides as q, k, v. Keys and values are those of the same tokens. scratch
-     * holds attention_backward_scratch_floats(token_end - token_begin). */
+    /* Its backward for all query heads of key/value head `kv_head` and tokens [token_begin,
+     * token_end), a range closed under first/last (one document): overwrites dq (those heads), dk
+     * and dv (that head) of those rows, strides as q, k, v. Keys and values are those of the same
+     * tokens. scratch holds attention_backward_scratch_floats(token_end - token_begin). */
     void (*attention_backward)(const attention_shape *shape, int64_t kv_head, int64_t token_begin,
                                int64_t token_end, const float *q, const float *k, const float *v,
                                const float *dout, float *dq, float *dk, float *dv, float *scratch);
@@ -126,17 +130,18 @@ typedef struct kernels {
     void (*glu_backward)(activation act, const float *gate, const float *up, const float *dout,
                          int64_t n, float *dgate, float *dup);
 
-    /* Cross-entropy of one row: returns -log softmax(logits)[target] and, if grad_scale != 0, replaces
-     * logits by grad_scale * (softmax - onehot(target)). */
+    /* Cross-entropy of one row: returns -log softmax(logits)[target] and, if grad_scale != 0,
+     * replaces logits by grad_scale * (softmax - onehot(target)). */
     float (*softmax_loss_row)(float *logits, int64_t n, int64_t target, float grad_scale);
 
-    void (*add)(const float *a, const float *b, int64_t n, float *out); /* out = a + b, exact; may alias */
+    void (*add)(const float *a, const float *b, int64_t n,
+                float *out); /* out = a + b, exact; may alias */
     double (*sum_squares)(const float *x, int64_t n);
     /* AdamW as torch.optim.AdamW: p *= 1 - rate * decay; m, v moving averages of g and g^2;
      * p -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon). Exact per element. */
     void (*adamw)(const adamw_settings *s, int64_t n, float *p, const float *g, float *m, float *v);
-    /* LoRA dropout: y[i] (+)= x[i] * keep(i) / (1 - p), keep(i) = rng_uniform(seed, first + i) >= p.
-     * y may be x. Exact. */
+    /* LoRA dropout: y[i] (+)= x[i] * keep(i) / (1 - p), keep(i) = rng_uniform(seed, first + i) >=
+     * p. y may be x. Exact. */
     void (*dropout)(const float *x, int64_t n, float p, uint64_t seed, uint64_t first, float *y,
                     bool add);
 } kernels;

@@ -1,0 +1,112 @@
+/* Frozen dense matrices in AVX2: a panel of rows is converted to float32 once and used for every
+ * token. */
+#if defined(__x86_64__)
+#include "kernel/avx2.h"
+
+#include "kernel/dense_span.h"
+
+enum {
+    DOT_ROWS = 12, /* rows of the forward panel: 24 KiB at DOT_COLUMNS columns */
+    T_ROWS = 48    /* rows of the transposed product's panel: 48 KiB at DENSE_SPAN columns */
+};
+
+static void f16_span(const uint8_t *bytes, int64_t count, float *out) {
+    int64_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m128i halves = _mm_loadu_si128((const __m128i *)(bytes + 2 * i));
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(halves));
+    }
+    for (; i < count; i++) out[i] = f16_to_f32(u16_at(bytes + 2 * i));
+}
+
+static void bf16_span(const uint8_t *bytes, int64_t count, float *out) {
+    int64_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(bytes + 2 * i)));
+        _mm256_storeu_ps(out + i, _mm256_castsi256_ps(_mm256_slli_epi32(words, 16)));
+    }
+    for (; i < count; i++) out[i] = bf16_to_f32(u16_at(bytes + 2 * i));
+}
+
+/* As dense_span, for any number of values. */
+static void convert(const dense_matrix *w, int64_t row, int64_t begin, int64_t count, float *out) {
+    const uint8_t *bytes = w->data + (size_t)row * w->row_bytes;
+    if (w->type == DENSE_F16) {
+        f16_span(bytes + 2 * begin, count, out);
+    } else if (w->type == DENSE_BF16) {
+        bf16_span(bytes + 2 * begin, count, out);
+    } else {
+        for (int64_t i = 0; i < count; i += DENSE_SPAN)
+            dense_span(w, row, begin + i, min_i64(DENSE_SPAN, count - i), out + i);
+    }
+}
+
+void avx2_dense_row(const dense_matrix *w, int64_t row, float *out) {
+    convert(w, row, 0, w->cols, out);
+}
+
+void avx2_dense_matmul(const dense_matrix *w, int64_t row_begin, int64_t row_end, const float *x,
+                       int64_t ldx, int64_t tokens, float *y, int64_t ldy) {
+    _Alignas(64) float panel[DOT_ROWS * DOT_COLUMNS];
+    for (int64_t row = row_begin; row < row_end; row += DOT_ROWS) {
+        int64_t rows = min_i64(DOT_ROWS, row_end - row);
+        for (int64_t col = 0; col < w->cols; col += DOT_COLUMNS) {
+            int64_t width = min_i64(DOT_COLUMNS, w->cols - col);
+            for (int64_t r = 0; r < rows; r++)
+                convert(w, row + r, col, width, panel + r * DOT_COLUMNS);
+            dot_product p = {.x = x + col,
+                             .ldx = ldx,
+                             .tokens = tokens,
+                             .w = panel,
+                             .ldw = DOT_COLUMNS,
+                             .rows = rows,
+                             .k = width,
+                             .alpha = 1,
+                             .y = y + row,
+                             .ldy = ldy,
+                             .keep = col > 0};
+            avx2_dot_product(&p);
+        }
+    }
+}
+
+typedef float strip_panel[DENSE_SPAN / STRIP][T_ROWS][STRIP];
+
+/* Rows [row, row + rows), columns [col, col + width) in strips of 16 columns. */
+static void convert_strips(const dense_matrix *w, int64_t row, int64_t rows, int64_t col,
+                           int64_t width, strip_panel panel) {
+    _Alignas(64) float values[DENSE_SPAN] = {0};
+    for (int64_t r = 0; r < rows; r++) {
+        convert(w, row + r, col, width, values);
+        for (int64_t k = 0; k < width; k += STRIP)
+            memcpy(panel[k / STRIP][r], values + k, STRIP * sizeof(float));
+    }
+}
+
+void avx2_dense_matmul_t(const dense_matrix *w, int64_t token_begin, int64_t token_end,
+                         const float *dy, int64_t lddy, float *dx, int64_t lddx) {
+    _Alignas(64) strip_panel panel;
+    for (int64_t col = 0; col < w->cols; col += DENSE_SPAN) {
+        int64_t width = min_i64(DENSE_SPAN, w->cols - col);
+        for (int64_t row = 0; row < w->rows; row += T_ROWS) {
+            int64_t rows = min_i64(T_ROWS, w->rows - row);
+            convert_strips(w, row, rows, col, width, panel);
+            for (int64_t k = 0; k < width; k += STRIP) {
+                strip_product p = {.a = dy + token_begin * lddy + row,
+                                   .a_row = lddy,
+                                   .a_step = 1,
+                                   .rows = token_end - token_begin,
+                                   .depth = rows,
+                                   .b = panel[k / STRIP][0],
+                                   .ldb = STRIP,
+                                   .width = min_i64(STRIP, width - k),
+                                   .alpha = 1,
+                                   .c = dx + token_begin * lddx + col + k,
+                                   .ldc = lddx,
+                                   .keep = row > 0};
+                avx2_strip_product(&p);
+            }
+        }
+    }
+}
+#endif

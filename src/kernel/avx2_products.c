@@ -1,0 +1,250 @@
+/* The two float products in AVX2: outer (a tile of 6 x 16 sums, one FMA chain each) and inner (12
+ * dot products at once), with the LoRA products on top of them. */
+#if defined(__x86_64__)
+#include "kernel/avx2.h"
+
+enum {
+    TILE_ROWS = 6,    /* 12 sums, two vectors of B and one of A fill the 16 registers */
+    STRIP_DEPTH = 64, /* rows of B packed at a time: 4 KiB */
+    NT_DOT_MIN = 64   /* gemm_nt: from this k on, rows are multiplied where they lie */
+};
+
+ALWAYS_INLINE void strip_store(float *c, int64_t width, __m256 sum, __m256 alpha, bool keep) {
+    if (width >= 8) {
+        __m256 old = keep ? _mm256_loadu_ps(c) : _mm256_setzero_ps();
+        _mm256_storeu_ps(c, _mm256_fmadd_ps(alpha, sum, old));
+    } else if (width > 0) {
+        __m256i mask = lane_mask(width);
+        __m256 old = keep ? _mm256_maskload_ps(c, mask) : _mm256_setzero_ps();
+        _mm256_maskstore_ps(c, mask, _mm256_fmadd_ps(alpha, sum, old));
+    }
+}
+
+/* `rows` (a constant after inlining) rows of the strip; masked if it is narrower than STRIP. */
+ALWAYS_INLINE void strip_tile(const strip_product *p, int64_t row, const int rows,
+                              const bool masked) {
+    __m256 sums[TILE_ROWS][2];
+    const float *a = p->a + row * p->a_row, *b = p->b;
+    const int64_t a_row = p->a_row, a_step = p->a_step, ldb = p->ldb;
+    __m256i mask0 = lane_mask(p->width), mask1 = lane_mask(p->width - 8);
+    for (int i = 0; i < rows; i++) sums[i][0] = sums[i][1] = _mm256_setzero_ps();
+    for (int64_t j = 0; j < p->depth; j++, a += a_step, b += ldb) {
+        __m256 b0 = masked ? _mm256_maskload_ps(b, mask0) : _mm256_loadu_ps(b);
+        __m256 b1 = masked ? _mm256_maskload_ps(b + 8, mask1) : _mm256_loadu_ps(b + 8);
+        for (int i = 0; i < rows; i++) {
+            __m256 value = _mm256_broadcast_ss(a + i * a_row);
+            sums[i][0] = _mm256_fmadd_ps(value, b0, sums[i][0]);
+            sums[i][1] = _mm256_fmadd_ps(value, b1, sums[i][1]);
+        }
+    }
+    __m256 alpha = _mm256_set1_ps(p->alpha);
+    for (int i = 0; i < rows; i++) {
+        float *c = p->c + (row + i) * p->ldc;
+        strip_store(c, p->width, sums[i][0], alpha, p->keep);
+        strip_store(c + 8, p->width - 8, sums[i][1], alpha, p->keep);
+    }
+}
+
+ALWAYS_INLINE void strip_rows(const strip_product *p, const bool masked) {
+    int64_t row = 0;
+    for (; row + TILE_ROWS <= p->rows; row += TILE_ROWS) strip_tile(p, row, TILE_ROWS, masked);
+    switch (p->rows - row) {
+    case 5:
+        strip_tile(p, row, 5, masked);
+        break;
+    case 4:
+        strip_tile(p, row, 4, masked);
+        break;
+    case 3:
+        strip_tile(p, row, 3, masked);
+        break;
+    case 2:
+        strip_tile(p, row, 2, masked);
+        break;
+    case 1:
+        strip_tile(p, row, 1, masked);
+        break;
+    default:
+        break;
+    }
+}
+
+void avx2_strip_product(const strip_product *args) {
+    if (args->width == STRIP)
+        strip_rows(args, false);
+    else
+        strip_rows(args, true);
+}
+
+/* tokens (1..4) x rows dot products; the constants are resolved by inlining. */
+ALWAYS_INLINE void dot_tile(const dot_product *p, int64_t token, int64_t row, const int tokens,
+                            const int rows) {
+    __m256 sums[6][4];
+    const float *x = p->x + token * p->ldx, *w = p->w + row * p->ldw;
+    const int64_t ldx = p->ldx, ldw = p->ldw, k = p->k;
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < 4; t++) sums[r][t] = _mm256_setzero_ps();
+    int64_t i = 0;
+    for (; i + 8 <= k; i += 8) {
+        __m256 values[4];
+        for (int t = 0; t < tokens; t++) values[t] = _mm256_loadu_ps(x + t * ldx + i);
+        for (int r = 0; r < rows; r++) {
+            __m256 weight = _mm256_loadu_ps(w + r * ldw + i);
+            for (int t = 0; t < tokens; t++)
+                sums[r][t] = _mm256_fmadd_ps(weight, values[t], sums[r][t]);
+        }
+    }
+    if (i < k) {
+        __m256i mask = lane_mask(k - i);
+        for (int r = 0; r < rows; r++) {
+            __m256 weight = _mm256_maskload_ps(w + r * ldw + i, mask);
+            for (int t = 0; t < tokens; t++) {
+                __m256 value = _mm256_maskload_ps(x + t * ldx + i, mask);
+                sums[r][t] = _mm256_fmadd_ps(weight, value, sums[r][t]);
+            }
+        }
+    }
+    for (int r = 0; r < rows; r++) {
+        float dots[4];
+        __m128 dot = sum_lanes4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+        _mm_storeu_ps(dots, _mm_mul_ps(dot, _mm_set1_ps(p->alpha)));
+        for (int t = 0; t < tokens; t++) {
+            float *y = p->y + (token + t) * p->ldy + row + r;
+            *y = p->keep ? *y + dots[t] : dots[t];
+        }
+    }
+}
+
+ALWAYS_INLINE void dot_rows(const dot_product *p, int64_t token, const int tokens, const int rows) {
+    int64_t row = 0;
+    for (; row + rows <= p->rows; row += rows) dot_tile(p, token, row, tokens, rows);
+    for (; row < p->rows; row++) dot_tile(p, token, row, tokens, 1);
+}
+
+void avx2_dot_product(const dot_product *args) {
+    int64_t token = 0;
+    for (; token + 4 <= args->tokens; token += 4) dot_rows(args, token, 4, 3);
+    switch (args->tokens - token) {
+    case 3:
+        dot_rows(args, token, 3, 3);
+        break;
+    case 2:
+        dot_rows(args, token, 2, 4);
+        break;
+    case 1:
+        dot_rows(args, token, 1, 6);
+        break;
+    default:
+        break;
+    }
+}
+
+/* strip (depth, STRIP) = columns [0, width) of b (depth, ...), zeros beyond. */
+static void pack_rows(const float *b, int64_t ldb, int64_t depth, int64_t width, float *strip) {
+    for (int64_t j = 0; j < depth; j++) {
+        memcpy(strip + j * STRIP, b + j * ldb, (size_t)width * sizeof(float));
+        memset(strip + j * STRIP + width, 0, (size_t)(STRIP - width) * sizeof(float));
+    }
+}
+
+/* strip (depth, STRIP) = the transpose of b (width, depth), zeros beyond width. */
+static void pack_columns(const float *b, int64_t ldb, int64_t depth, int64_t width, float *strip) {
+    for (int64_t j = 0; j < depth; j++)
+        for (int64_t i = 0; i < STRIP; i++) strip[j * STRIP + i] = i < width ? b[i * ldb + j] : 0;
+}
+
+typedef void pack_function(const float *b, int64_t ldb, int64_t depth, int64_t width, float *strip);
+
+/* C = alpha * A B + (C if add), B packed strip by strip; b_column and b_depth are the distances
+ * between its columns and between its rows. */
+static void gemm_strips(const strip_product *shape, int64_t n, int64_t b_column, int64_t b_depth,
+                        pack_function *pack, int64_t ldb) {
+    _Alignas(64) float strip[STRIP_DEPTH * STRIP];
+    for (int64_t col = 0; col < n; col += STRIP) {
+        for (int64_t j = 0; j < shape->depth; j += STRIP_DEPTH) {
+            strip_product p = *shape;
+            p.depth = min_i64(STRIP_DEPTH, shape->depth - j);
+            p.width = min_i64(STRIP, n - col);
+            p.a += j * p.a_step;
+            p.b = strip;
+            p.ldb = STRIP;
+            p.c += col;
+            p.keep = shape->keep || j > 0;
+            pack(shape->b + col * b_column + j * b_depth, ldb, p.depth, p.width, strip);
+            avx2_strip_product(&p);
+        }
+    }
+}
+
+static void clear(int64_t m, int64_t n, float *c, int64_t ldc, bool add) {
+    for (int64_t i = 0; i < m && !add; i++) memset(c + i * ldc, 0, (size_t)n * sizeof(float));
+}
+
+void avx2_gemm_nt(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                  const float *b, int64_t ldb, float *c, int64_t ldc, bool add) {
+    if (k <= 0) {
+        clear(m, n, c, ldc, add);
+        return;
+    }
+    if (k < NT_DOT_MIN) {
+        strip_product shape = {.a = a,
+                               .a_row = lda,
+                               .a_step = 1,
+                               .rows = m,
+                               .depth = k,
+                               .b = b,
+                               .alpha = alpha,
+                               .c = c,
+                               .ldc = ldc,
+                               .keep = add};
+        gemm_strips(&shape, n, ldb, 1, pack_columns, ldb);
+        return;
+    }
+    for (int64_t i = 0; i < k; i += DOT_COLUMNS) {
+        dot_product p = {.x = a + i,
+                         .ldx = lda,
+                         .tokens = m,
+                         .w = b + i,
+                         .ldw = ldb,
+                         .rows = n,
+                         .k = min_i64(DOT_COLUMNS, k - i),
+                         .alpha = alpha,
+                         .y = c,
+                         .ldy = ldc,
+                         .keep = add || i > 0};
+        avx2_dot_product(&p);
+    }
+}
+
+void avx2_gemm_nn(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                  const float *b, int64_t ldb, float *c, int64_t ldc, bool add) {
+    strip_product shape = {.a = a,
+                           .a_row = lda,
+                           .a_step = 1,
+                           .rows = m,
+                           .depth = k,
+                           .b = b,
+                           .alpha = alpha,
+                           .c = c,
+                           .ldc = ldc,
+                           .keep = add};
+    if (k <= 0) clear(m, n, c, ldc, add);
+    gemm_strips(&shape, n, 1, ldb, pack_rows, ldb);
+}
+
+void avx2_gemm_tn(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                  const float *b, int64_t ldb, float *c, int64_t ldc, bool add) {
+    strip_product shape = {.a = a,
+                           .a_row = 1,
+                           .a_step = lda,
+                           .rows = m,
+                           .depth = k,
+                           .b = b,
+                           .alpha = alpha,
+                           .c = c,
+                           .ldc = ldc,
+                           .keep = add};
+    if (k <= 0) clear(m, n, c, ldc, add);
+    gemm_strips(&shape, n, 1, ldb, pack_rows, ldb);
+}
+#endif

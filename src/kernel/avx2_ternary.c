@@ -1,0 +1,276 @@
+/* BitLinear in AVX2. The integer product multiplies codes (0, 1, 2) by int8 activations with
+ * maddubs: sum(code * q) = isum + sum(q), and sum(q) is known. Its 16-bit sums hold 64 products of
+ * pairs (each within -512 .. 508), so every SPAN columns they are widened to 32 bits. The float
+ * products unpack a tile of weights to float32 once and use it for every token. */
+#if defined(__x86_64__)
+#include "kernel/avx2.h"
+
+enum {
+    SPAN = 2048,       /* columns between widenings: 64 vectors of 32 */
+    TILE_ROWS = 12,    /* rows unpacked at a time: 24 KiB of codes */
+    TILE_TOKENS = 128, /* tokens that share them */
+    DOT_ROWS = 12,     /* rows of float32 weights: 24 KiB at DOT_COLUMNS columns */
+    T_ROWS = 64        /* rows of the transposed product's panel: 32 KiB at 128 columns */
+};
+
+void avx2_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum) {
+    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    __m256 highest = _mm256_set1_ps(1e-5f);
+    for (int64_t i = 0; i < n; i += 8) {
+        __m256 v = _mm256_maskload_ps(x + i, lane_mask(n - i));
+        highest = _mm256_max_ps(highest, _mm256_and_ps(v, magnitude));
+    }
+    float s = 127.0f / max_lanes(highest);
+    __m256i total = _mm256_setzero_si256();
+    int64_t padded = ternary_padded(n);
+    for (int64_t i = 0; i < padded; i += 8) {
+        __m256 v = _mm256_maskload_ps(x + min_i64(i, n), lane_mask(n - i));
+        __m256i rounded = _mm256_cvtps_epi32(_mm256_mul_ps(v, _mm256_set1_ps(s)));
+        __m128i words =
+            _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+        _mm_storel_epi64((__m128i *)(q + i), _mm_packs_epi16(words, words));
+        total = _mm256_add_epi32(total, rounded);
+    }
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));
+    half = _mm_hadd_epi32(half, half);
+    *sum = _mm_cvtsi128_si32(_mm_hadd_epi32(half, half));
+    *scale = s;
+}
+
+static const uint8_t *codes_at(const ternary_matrix *w, int64_t row, int64_t col) {
+    return w->codes + (size_t)row * ternary_row_bytes(w->cols) + (size_t)col / 4;
+}
+
+/* The four vectors of codes of a block, in the order of the columns. */
+ALWAYS_INLINE void unpack_codes(const uint8_t *block, __m256i codes[4]) {
+    const __m256i low = _mm256_set1_epi8(3);
+    __m256i packed = _mm256_loadu_si256((const __m256i *)block);
+    codes[0] = _mm256_and_si256(_mm256_srli_epi16(packed, 6), low);
+    codes[1] = _mm256_and_si256(_mm256_srli_epi16(packed, 4), low);
+    codes[2] = _mm256_and_si256(_mm256_srli_epi16(packed, 2), low);
+    codes[3] = _mm256_and_si256(packed, low);
+}
+
+/* The sums of the lanes of four rows' 16-bit sums. */
+ALWAYS_INLINE __m128i widen4(const __m256i sums[4]) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i a =
+        _mm256_hadd_epi32(_mm256_madd_epi16(sums[0], ones), _mm256_madd_epi16(sums[1], ones));
+    __m256i b =
+        _mm256_hadd_epi32(_mm256_madd_epi16(sums[2], ones), _mm256_madd_epi16(sums[3], ones));
+    __m256i s = _mm256_hadd_epi32(a, b);
+    return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+}
+
+/* y[0..rows-1] = (total - sum) * factor, rows <= 4. */
+ALWAYS_INLINE void store_rows(float *y, int64_t rows, __m128i total, int32_t sum, float factor) {
+    __m128 value = _mm_cvtepi32_ps(_mm_sub_epi32(total, _mm_set1_epi32(sum)));
+    value = _mm_mul_ps(value, _mm_set1_ps(factor));
+    if (rows >= 4) {
+        _mm_storeu_ps(y, value);
+    } else {
+        __m128i lanes = _mm_setr_epi32(0, 1, 2, 3);
+        _mm_maskstore_ps(y, _mm_cmpgt_epi32(_mm_set1_epi32((int)rows), lanes), value);
+    }
+}
+
+/* One token: four rows at a time, straight from the packed codes. Missing rows repeat the last. */
+static void one_token(const ternary_matrix *w, int64_t row_begin, int64_t row_end, const int8_t *q,
+                      float factor, int32_t sum, float *y) {
+    int64_t padded = ternary_padded(w->cols);
+    for (int64_t row = row_begin; row < row_end; row += 4) {
+        const uint8_t *codes[4];
+        __m128i total = _mm_setzero_si128();
+        for (int r = 0; r < 4; r++) codes[r] = codes_at(w, min_i64(row + r, row_end - 1), 0);
+        for (int64_t begin = 0; begin < padded; begin += SPAN) {
+            int64_t end = min_i64(padded, begin + SPAN);
+            __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(),
+                               _mm256_setzero_si256(), _mm256_setzero_si256()};
+            for (int64_t k = begin; k < end; k += TERNARY_BLOCK) {
+                for (int r = 0; r < 4; r++) {
+                    __m256i values[4];
+                    unpack_codes(codes[r] + k / 4, values);
+                    for (int i = 0; i < 4; i++) {
+                        __m256i x = _mm256_loadu_si256((const __m256i *)(q + k + 32 * i));
+                        sums[r] = _mm256_add_epi16(sums[r], _mm256_maddubs_epi16(values[i], x));
+                    }
+                }
+            }
+            total = _mm_add_epi32(total, widen4(sums));
+        }
+        store_rows(y + row, row_end - row, total, sum, factor);
+    }
+}
+
+/* A tile of the product with many tokens: TILE_ROWS rows from `row` (those below `rows` exist). */
+typedef struct int_tile {
+    _Alignas(64) uint8_t codes[TILE_ROWS][SPAN];
+    _Alignas(64) int32_t totals[TILE_TOKENS][TILE_ROWS]; /* of the spans before this one */
+    float factors[TILE_TOKENS];
+    const int8_t *q; /* of the first token */
+    const int32_t *sum;
+    float *y; /* of the first token and row */
+    int64_t ldq, ldy, tokens, rows;
+} int_tile;
+
+static void unpack_tile(int_tile *tile, const ternary_matrix *w, int64_t row, int64_t col,
+                        int64_t width) {
+    for (int64_t r = 0; r < TILE_ROWS; r++) {
+        if (r >= tile->rows) {
+            memset(tile->codes[r], 0, (size_t)width);
+            continue;
+        }
+        const uint8_t *packed = codes_at(w, row + r, col);
+        for (int64_t k = 0; k < width; k += TERNARY_BLOCK) {
+            __m256i values[4];
+            unpack_codes(packed + k / 4, values);
+            for (int i = 0; i < 4; i++)
+                _mm256_store_si256((__m256i *)(tile->codes[r] + k + 32 * i), values[i]);
+        }
+    }
+}
+
+/* Four rows from `row` by `tokens` (1 or 2) tokens over one span. */
+ALWAYS_INLINE void multiply_span(int_tile *tile, int64_t row, int64_t token, const int tokens,
+                                 int64_t col, int64_t width, bool last) {
+    __m256i sums[2][4];
+    const uint8_t *codes = tile->codes[row];
+    const int8_t *q = tile->q + token * tile->ldq + col;
+    const int64_t ldq = tile->ldq;
+    for (int t = 0; t < tokens; t++)
+        for (int r = 0; r < 4; r++) sums[t][r] = _mm256_setzero_si256();
+    for (int64_t k = 0; k < width; k += 32) {
+        __m256i weight[4];
+        for (int r = 0; r < 4; r++)
+            weight[r] = _mm256_load_si256((const __m256i *)(codes + r * SPAN + k));
+        for (int t = 0; t < tokens; t++) {
+            __m256i x = _mm256_loadu_si256((const __m256i *)(q + t * ldq + k));
+            for (int r = 0; r < 4; r++)
+                sums[t][r] = _mm256_add_epi16(sums[t][r], _mm256_maddubs_epi16(weight[r], x));
+        }
+    }
+    for (int t = 0; t < tokens; t++) {
+        __m128i *kept = (__m128i *)&tile->totals[token + t][row];
+        __m128i total = widen4(sums[t]);
+        if (col > 0) total = _mm_add_epi32(total, _mm_load_si128(kept));
+        if (!last)
+            _mm_store_si128(kept, total);
+        else
+            store_rows(tile->y + (token + t) * tile->ldy + row, tile->rows - row, total,
+                       tile->sum[token + t], tile->factors[token + t]);
+    }
+}
+
+static void multiply_tile(int_tile *tile, int64_t col, int64_t width, bool last) {
+    int64_t token = 0;
+    for (; token + 2 <= tile->tokens; token += 2)
+        for (int64_t row = 0; row < tile->rows; row += 4)
+            multiply_span(tile, row, token, 2, col, width, last);
+    if (token < tile->tokens)
+        for (int64_t row = 0; row < tile->rows; row += 4)
+            multiply_span(tile, row, token, 1, col, width, last);
+}
+
+void avx2_ternary_matmul(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
+                         const int8_t *q, const float *scale, const int32_t *sum, int64_t tokens,
+                         float *y, int64_t ldy) {
+    int64_t padded = ternary_padded(w->cols);
+    if (tokens == 1) {
+        one_token(w, row_begin, row_end, q, w->scale / scale[0], sum[0], y);
+        return;
+    }
+    int_tile tile;
+    tile.ldq = padded;
+    tile.ldy = ldy;
+    for (int64_t token = 0; token < tokens; token += TILE_TOKENS) {
+        tile.q = q + token * padded;
+        tile.sum = sum + token;
+        tile.tokens = min_i64(TILE_TOKENS, tokens - token);
+        for (int64_t t = 0; t < tile.tokens; t++) tile.factors[t] = w->scale / scale[token + t];
+        for (int64_t row = row_begin; row < row_end; row += TILE_ROWS) {
+            tile.y = y + token * ldy + row;
+            tile.rows = min_i64(TILE_ROWS, row_end - row);
+            for (int64_t col = 0; col < padded; col += SPAN) {
+                int64_t width = min_i64(SPAN, padded - col);
+                unpack_tile(&tile, w, row, col, width);
+                multiply_tile(&tile, col, width, col + width == padded);
+            }
+        }
+    }
+}
+
+/* The 128 values of a block as float32, eight at a time: vector i goes to out + i * step (+ 8 for
+ * odd i): step 8 keeps them in a row, a larger one spreads strips of 16 columns. */
+ALWAYS_INLINE void unpack_floats(const uint8_t *block, float *out, int64_t strip_step) {
+    const __m256i one = _mm256_set1_epi8(1);
+    __m256i codes[4];
+    unpack_codes(block, codes);
+    for (int i = 0; i < 4; i++) {
+        __m256i values = _mm256_sub_epi8(codes[i], one);
+        __m128i halves[2] = {_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1)};
+        for (int h = 0; h < 2; h++) {
+            float *strip = out + (2 * i + h) * strip_step;
+            __m256i low = _mm256_cvtepi8_epi32(halves[h]);
+            __m256i high = _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(halves[h], halves[h]));
+            _mm256_store_ps(strip, _mm256_cvtepi32_ps(low));
+            _mm256_store_ps(strip + 8, _mm256_cvtepi32_ps(high));
+        }
+    }
+}
+
+void avx2_ternary_matmul_f32(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
+                             const float *x, int64_t ldx, int64_t tokens, float *y, int64_t ldy) {
+    _Alignas(64) float panel[DOT_ROWS * DOT_COLUMNS];
+    for (int64_t row = row_begin; row < row_end; row += DOT_ROWS) {
+        int64_t rows = min_i64(DOT_ROWS, row_end - row);
+        for (int64_t col = 0; col < w->cols; col += DOT_COLUMNS) {
+            int64_t width = min_i64(DOT_COLUMNS, w->cols - col);
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t k = 0; k < width; k += TERNARY_BLOCK)
+                    unpack_floats(codes_at(w, row + r, col + k), panel + r * DOT_COLUMNS + k,
+                                  STRIP);
+            dot_product p = {.x = x + col,
+                             .ldx = ldx,
+                             .tokens = tokens,
+                             .w = panel,
+                             .ldw = DOT_COLUMNS,
+                             .rows = rows,
+                             .k = width,
+                             .alpha = w->scale,
+                             .y = y + row,
+                             .ldy = ldy,
+                             .keep = col > 0};
+            avx2_dot_product(&p);
+        }
+    }
+}
+
+void avx2_ternary_matmul_t(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
+                           const float *dy, int64_t lddy, int64_t tokens, float *dx, int64_t lddx,
+                           bool add) {
+    _Alignas(64) float panel[TERNARY_BLOCK / STRIP][T_ROWS][STRIP];
+    for (int64_t col = col_begin; col < col_end; col += TERNARY_BLOCK) {
+        int64_t width = min_i64(TERNARY_BLOCK, col_end - col);
+        for (int64_t row = 0; row < w->rows; row += T_ROWS) {
+            int64_t rows = min_i64(T_ROWS, w->rows - row);
+            for (int64_t r = 0; r < rows; r++)
+                unpack_floats(codes_at(w, row + r, col), panel[0][r], T_ROWS * STRIP);
+            for (int64_t k = 0; k < width; k += STRIP) {
+                strip_product p = {.a = dy + row,
+                                   .a_row = lddy,
+                                   .a_step = 1,
+                                   .rows = tokens,
+                                   .depth = rows,
+                                   .b = panel[k / STRIP][0],
+                                   .ldb = STRIP,
+                                   .width = min_i64(STRIP, width - k),
+                                   .alpha = w->scale,
+                                   .c = dx + col + k,
+                                   .ldc = lddx,
+                                   .keep = add || row > 0};
+                avx2_strip_product(&p);
+            }
+        }
+    }
+}
+#endif
