@@ -12,20 +12,29 @@
 #define TOKENIZER_VOCAB_MAX      (1 << 20)
 #define TOKENIZER_TOKEN_MAX      4096      /* bytes of one token */
 #define TOKENIZER_TEXT_BYTES_MAX (1u << 30) /* of one encode call */
+#define TOKENIZER_MERGES_MAX     (1 << 21)
+#define TOKENIZER_JSON_BYTES_MAX (256u << 20) /* of a tokenizer.json or a file beside it */
+#define TOKENIZER_ENDS_MAX       32           /* tokens that end a reply */
 
 typedef struct tokenizer tokenizer; /* immutable after creation; safe to share between threads */
 
 /* From GGUF metadata: tokenizer.ggml.{model, pre, tokens, scores, token_type, merges, bos_token_id,
  * eos_token_id, eot_token_id, unknown_token_id, add_bos_token, add_space_prefix ...}. A missing `pre` with
  * model gpt2 and 128256 tokens is llama-bpe; otherwise an unknown or missing `pre` is an error that
- * names it, unless weft's own key `tokenizer.weft.pattern` (the split pattern itself; PCRE2, UTF) is there. */
+ * names it, unless weft's own key `tokenizer.weft.pattern` (the split pattern itself, or an array of
+ * patterns applied one after another; PCRE2, UTF) is there. Models other than gpt2 and llama, broken
+ * merges, duplicate tokens and ids outside the vocabulary are errors that name the token or key. */
 int tokenizer_from_gguf(const gguf_file *file, tokenizer **out, weft_error *err);
 
 /* From a Hugging Face folder: tokenizer.json (BPE, byte-level or byte-fallback), or tokenizer.model's
  * absence named; tokenizer_config.json, generation_config.json and special_tokens_map.json add the
  * begin/end tokens. Normalisers and pre-tokenizers that are not understood are an error naming them. */
 int tokenizer_from_hf(const char *dir, tokenizer **out, weft_error *err);
-void tokenizer_free(tokenizer **t);
+
+/* The same from the text of a tokenizer.json alone; begin and end tokens are then known only as far as its
+ * post-processor and the usual texts (<|eot_id|> ...) tell. */
+int tokenizer_from_hf_json(const char *json, size_t size, tokenizer **out, weft_error *err);
+void tokenizer_free(tokenizer **t); /* NULL allowed; clears *t */
 
 /* Write it as GGUF metadata so that tokenizer_from_gguf gives an equal tokenizer, in llama.cpp's terms:
  * a known pattern becomes its `pre` name, any other goes into tokenizer.weft.pattern. */
@@ -55,12 +64,14 @@ typedef struct byte_range {
 
 typedef struct tokenizer_options {
     bool add_bos;        /* put bos in front (span 0..0) */
-    bool parse_special;  /* special tokens in the text become their ids (else they are plain text) */
+    bool parse_special; /* special tokens in the text become their ids (else they are plain text); other
+                         * added tokens, such as runs of spaces, are always read, unless they look like
+                         * markup (<...> or [...]) and stand where special tokens are not read */
     const byte_range *literal; /* ranges, sorted, in which nothing is read as a special token even so: */
     size_t literal_count;      /* a message's own content cannot forge a turn; may be NULL, 0 */
 } tokenizer_options;
 
-/* Encode size bytes (any bytes; ill-formed UTF-8 is carried by byte tokens and never fails). Appends to
+/* options NULL: no bos, no special tokens. Encode size bytes (any bytes; ill-formed UTF-8 is carried by byte tokens and never fails). Appends to
  * a fresh array *tokens of *count, the caller's to free(); spans cover the text in order. Equal to
  * transformers' tokenizers for the models of FORMATS.md. Time is O(n log n) whatever the input. */
 int tokenizer_encode(const tokenizer *t, const char *text, size_t size,
