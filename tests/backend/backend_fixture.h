@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-enum { RIG_BUFFERS_MAX = 256, RIG_LEAD_BYTES = 12 };
+enum { RIG_BUFFERS_MAX = 1024, RIG_LEAD_BYTES = 12 };
 
 typedef struct rig {
     backend *be;
