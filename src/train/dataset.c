@@ -181,16 +181,17 @@ static int check_open(const dataset *d, weft_error *err) {
     return WEFT_OK;
 }
 
-int dataset_add(void *dataset_context, const ingest_document *document, weft_error *err) {
-    dataset *d = dataset_context;
+static int add_document(dataset *d, const ingest_document *document, weft_error *err) {
     TRY(check_open(d, err));
     if (!d->tok)
-        return err_set(err, WEFT_ERR_ARGUMENT,
-                       "the model has no tokenizer, so text cannot be read");
-    int rc = document->message_count ? add_conversation(d, document, err)
-                                     : add_text(d, document->text ? document->text : "", err);
-    if (rc && document->source)
-        err_prefix(err, "%s: record %" PRIu64, document->source, document->line);
+        return err_set(err, WEFT_ERR_ARGUMENT, "the model has no tokenizer, so text cannot be read");
+    if (document->message_count) return add_conversation(d, document, err);
+    return add_text(d, document->text ? document->text : "", err);
+}
+
+int dataset_add(void *dataset_context, const ingest_document *document, weft_error *err) {
+    int rc = add_document(dataset_context, document, err);
+    if (rc && document->source) err_prefix(err, "%s:%" PRIu64, document->source, document->line);
     return rc;
 }
 
