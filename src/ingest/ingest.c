@@ -92,8 +92,8 @@ static const struct source *detect(const char *path, const char *head, size_t si
     const struct source *named = source_by_name(path);
     bool mail = looks_like_mbox(head);
     if (mail || named == &sources[SOURCE_MBOX]) return &sources[SOURCE_MBOX];
-    if (looks_binary(head, size)) return *why = "binary file", NULL;
     if (looks_like_json(head)) return &sources[SOURCE_JSONL];
+    if (looks_binary(head, size)) return *why = "binary file", NULL;
     if (!named) *why = "no known form";
     return named;
 }
@@ -247,15 +247,15 @@ int ingest_path(const char *path, const ingest_options *options, ingest_sink sin
                 ingest_report *report, weft_error *err) {
     static const ingest_options defaults = {0};
     if (!options) options = &defaults;
-    if (options->as && !source_named(options->as))
-        return err_set(err, WEFT_ERR_ARGUMENT, "there is no source called \"%s\"; choose one of %s",
-                       options->as, ingest_source_names());
     ingest_report *own = report ? NULL : malloc(sizeof *own);
     if (!report && !own) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     if (!report) report = own;
     *report = (ingest_report){0};
     int rc = WEFT_OK;
-    if (!os_is_file(path) && !os_is_dir(path)) {
+    if (options->as && !source_named(options->as)) {
+        rc = err_set(err, WEFT_ERR_ARGUMENT, "there is no source called \"%s\"; choose one of %s",
+                     options->as, ingest_source_names());
+    } else if (!os_is_file(path) && !os_is_dir(path)) {
         os_map map; /* opened only to be told why not */
         rc = os_map_open(path, &map, err);
         os_map_close(&map);

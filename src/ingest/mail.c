@@ -53,15 +53,24 @@ static int quote_depth(line l, line *rest) {
     return depth;
 }
 
-/* Lines of the attribution that begins here ("On Friday Anna wrote:"): 0, 1 or 2. */
+/* Whether the next words are a quote, or there are none. */
+static bool quote_follows(const char *text) {
+    text += strspn(text, " \t\n");
+    return !*text || *text == '>';
+}
+
+/* Lines of the attribution that begins here ("On Friday Anna wrote:", with a quote below it): 0, 1
+ * or
+ * 2. after is the text from the next line on. */
 static int attribution_lines(line l, const char *after) {
     line next;
     l = line_trim(l);
     if (!line_starts(l, "On ") || l.size > 200) return 0;
-    if (line_ends(l, "wrote:")) return 1;
+    if (line_ends(l, "wrote:")) return quote_follows(after) ? 1 : 0;
     if (!line_take(&after, &next)) return 0;
     next = line_trim(next);
-    return next.size <= 100 && line_ends(next, "wrote:") ? 2 : 0;
+    if (next.size > 100 || !line_ends(next, "wrote:")) return 0;
+    return quote_follows(after) ? 2 : 0;
 }
 
 static bool is_divider(line l) {

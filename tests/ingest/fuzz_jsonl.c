@@ -1,4 +1,5 @@
-/* JSON records, by lines or as an array, from arbitrary bytes; every document must be clean text. */
+/* JSON records, by lines or as an array, from arbitrary bytes; every document must be clean text.
+ */
 #include "ingest/sources.h"
 
 #include <stdlib.h>
