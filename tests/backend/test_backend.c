@@ -217,6 +217,7 @@ static void dropout_case(rig *r) {
     const float *got = rig_read(r, y, COUNT), *back = rig_read(r, dx, COUNT);
     double kept = 0, mean = 0, own = 0;
     for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(got[i] != 0, rng_uniform(99, (uint64_t)i) >= 0.3f);
         kept += got[i] != 0;
         mean += (double)got[i] / COUNT;
         own += (double)x[i] / COUNT;
