@@ -206,8 +206,8 @@ static void read_type(reader *r, tensor_view *t, uint64_t count) {
     /* U8 has a number of our own, which no file may use. */
     if (type >= TENSOR_U8 || !tensor_block_values(t->type)) {
         r->status = err_set_at(r->err, WEFT_ERR_UNSUPPORTED, r->at - 4,
-                               "%s has element type %s, which is not read", r->part,
-                               type < TENSOR_U8 ? tensor_type_name(t->type) : "unknown");
+                               "%s is stored as %s, which is not read", r->part,
+                               type < TENSOR_U8 ? tensor_type_name(t->type) : "an unknown type");
         return;
     }
     int64_t row = t->dim_count ? t->shape[t->dim_count - 1] : 1;
