@@ -1,5 +1,5 @@
-/* weft: run BitNet (ternary) language models and teach them a person's own writing with LoRA, on the
- * device at hand. A program that answers one question:
+/* weft: run BitNet (ternary) language models and teach them a person's own writing with LoRA, on
+ * the device at hand. A program that answers one question:
  *
  *     weft_error err;
  *     weft_model *model;
@@ -11,12 +11,12 @@
  *     weft_session_free(&session);
  *     weft_model_free(&model);
  *
- * Rules that hold for every function. A result of 0 (WEFT_OK) is success; otherwise it is a weft_status
- * and *err, where given (it may always be NULL), says what, where and what to do. Out-parameters are
- * set to NULL on failure. Functions named free take the address of a handle, accept NULL in it, and
- * clear it. The library never prints, exits or aborts. A model and everything made from it may be used
- * by one thread at a time; different models are independent. Strings are UTF-8 and NUL-terminated, and
- * are copied unless said otherwise. */
+ * Rules that hold for every function. A result of 0 (WEFT_OK) is success; otherwise it is a
+ * weft_status and *err, where given (it may always be NULL), says what, where and what to do.
+ * Out-parameters are set to NULL on failure. Functions named free take the address of a handle,
+ * accept NULL in it, and clear it. The library never prints, exits or aborts. A model and
+ * everything made from it may be used by one thread at a time; different models are independent.
+ * Strings are UTF-8 and NUL-terminated, and are copied unless said otherwise. */
 #ifndef WEFT_H
 #define WEFT_H
 
@@ -34,7 +34,7 @@ extern "C" {
 #define WEFT_API
 #endif
 
-/* ---- Errors ------------------------------------------------------------------------------------ */
+/* ---- Errors -------------------------------------------------------------------------------- */
 
 typedef enum weft_status {
     WEFT_OK = 0,
@@ -59,10 +59,11 @@ typedef struct weft_error {
 /** Version of the library, "0.1.0". Thread-safe; static memory. */
 WEFT_API const char *weft_version(void);
 
-/** Free memory that the library handed out as "the caller's" (texts, token arrays). NULL is allowed. */
+/** Free memory that the library handed out as "the caller's" (texts, token arrays). NULL is
+ * allowed. */
 WEFT_API void weft_free(void *memory);
 
-/* ---- Models ------------------------------------------------------------------------------------ */
+/* ---- Models -------------------------------------------------------------------------------- */
 
 typedef struct weft_model weft_model; /* what was loaded; never changes */
 
@@ -72,20 +73,23 @@ typedef struct weft_model_options {
     bool smooth;       /* activations are not rounded to int8: for comparisons, not for use */
 } weft_model_options;
 
-#define WEFT_MODEL_OPTIONS_DEFAULT {0, UINT32_MAX, false}
+#define WEFT_MODEL_OPTIONS_DEFAULT                                                                 \
+    { 0, UINT32_MAX, false }
 
 /**
- * Load a GGUF model (BitNet or ternary Llama). Weights are mapped from the file where its layout allows.
+ * Load a GGUF model (BitNet or ternary Llama). Weights are mapped from the file where its layout
+ * allows.
  *
  * @param path     The file.
  * @param options  NULL = WEFT_MODEL_OPTIONS_DEFAULT.
- * @param model    Receives the model; the caller frees it after all sessions, adapters, data sets and
- *                 trainers made from it.
- * @return WEFT_OK; WEFT_ERR_IO, _FORMAT (damaged, a tensor missing or misshapen), _UNSUPPORTED (another
- *         architecture), _NUMERIC (NaN in weights), _MEMORY. The message names the file and the tensor.
+ * @param model    Receives the model; the caller frees it after all sessions, adapters, data sets
+ * and trainers made from it.
+ * @return WEFT_OK; WEFT_ERR_IO, _FORMAT (damaged, a tensor missing or misshapen), _UNSUPPORTED
+ * (another architecture), _NUMERIC (NaN in weights), _MEMORY. The message names the file and the
+ * tensor.
  */
-WEFT_API int weft_model_load(const char *path, const weft_model_options *options, weft_model **model,
-                             weft_error *err);
+WEFT_API int weft_model_load(const char *path, const weft_model_options *options,
+                             weft_model **model, weft_error *err);
 WEFT_API void weft_model_free(weft_model **model);
 
 typedef struct weft_model_info {
@@ -106,8 +110,8 @@ WEFT_API void weft_model_get_info(const weft_model *model, weft_model_info *info
  *
  * @param path  The file.
  * @param json  Receives one JSON object, the caller's (weft_free): {"kind": "gguf" | "safetensors",
- *              "version", "size_bytes", "keys": [{"name", "type", "value"}], "tensors": [{"name", "type",
- *              "shape" (slowest first), "size_bytes"}]}.
+ *              "version", "size_bytes", "keys": [{"name", "type", "value"}], "tensors": [{"name",
+ * "type", "shape" (slowest first), "size_bytes"}]}.
  * @return WEFT_OK; WEFT_ERR_IO, _FORMAT, _RANGE, _MEMORY.
  */
 WEFT_API int weft_file_describe(const char *path, char **json, weft_error *err);
@@ -117,7 +121,8 @@ WEFT_API int weft_file_describe(const char *path, char **json, weft_error *err);
  *
  * @param dir   Folder with config.json, safetensors and the tokenizer's files.
  * @param out   The file to write; whole or not at all.
- * @param type  Encoding of the ternary matrices: "i2_s" (NULL means it), "tq1_0", "tq2_0", "f16", "bf16", "f32".
+ * @param type  Encoding of the ternary matrices: "i2_s" (NULL means it), "tq1_0", "tq2_0", "f16",
+ * "bf16", "f32".
  * @param name  general.name of the model; NULL = the folder's name.
  * @param note  Receives up to 255 characters about a choice that was made, or ""; may be NULL.
  * @return WEFT_OK; WEFT_ERR_IO, _FORMAT, _UNSUPPORTED, _NUMERIC, _ARGUMENT (unknown type), _MEMORY.
@@ -125,7 +130,7 @@ WEFT_API int weft_file_describe(const char *path, char **json, weft_error *err);
 WEFT_API int weft_import(const char *dir, const char *out, const char *type, const char *name,
                          char note[256], weft_error *err);
 
-/* ---- Text -------------------------------------------------------------------------------------- */
+/* ---- Text ---------------------------------------------------------------------------------- */
 
 typedef struct weft_message {
     const char *role, *content; /* "system", "user", "assistant"; borrowed for the call */
@@ -151,13 +156,14 @@ WEFT_API int weft_detokenize(const weft_model *model, const int32_t *tokens, siz
  *
  * @param text    Receives the rendered text (weft_free), if not NULL.
  * @param tokens  Receives its token ids (weft_free), if not NULL.
- * @return WEFT_OK; WEFT_ERR_STATE (no template), _ARGUMENT (the template refuses the messages), _MEMORY.
+ * @return WEFT_OK; WEFT_ERR_STATE (no template), _ARGUMENT (the template refuses the messages),
+ * _MEMORY.
  */
 WEFT_API int weft_chat_render(const weft_model *model, const weft_message *messages, size_t count,
                               bool add_generation_prompt, char **text, int32_t **tokens,
                               size_t *token_count, weft_error *err);
 
-/* ---- Adapters ---------------------------------------------------------------------------------- */
+/* ---- Adapters ------------------------------------------------------------------------------ */
 
 typedef struct weft_adapter weft_adapter;
 
@@ -182,7 +188,7 @@ typedef struct weft_adapter_info {
 } weft_adapter_info;
 WEFT_API void weft_adapter_get_info(const weft_adapter *adapter, weft_adapter_info *info);
 
-/* ---- Sessions ---------------------------------------------------------------------------------- */
+/* ---- Sessions ------------------------------------------------------------------------------ */
 
 typedef struct weft_session weft_session; /* one mutable timeline of tokens */
 
@@ -197,7 +203,8 @@ WEFT_API void weft_session_free(weft_session **session);
 
 /**
  * Use these adapters, each with a scale (1 = as trained), from the next token on; count 0 = none.
- * They must outlive the session or be replaced. Clears the session: what was cached was computed with other weights.
+ * They must outlive the session or be replaced. Clears the session: what was cached was computed
+ * with other weights.
  */
 WEFT_API int weft_session_set_adapters(weft_session *session, const weft_adapter *const *adapters,
                                        const float *scales, size_t count, weft_error *err);
@@ -229,16 +236,18 @@ typedef struct weft_generate_options {
     uint64_t seed;
 } weft_generate_options;
 
-#define WEFT_GENERATE_OPTIONS_DEFAULT {0, 0.7f, 40, 0.95f, 0.05f, 1.1f, 0}
+#define WEFT_GENERATE_OPTIONS_DEFAULT                                                              \
+    { 0, 0.7f, 40, 0.95f, 0.05f, 1.1f, 0 }
 
 /** Receives text as it appears, always whole UTF-8 characters; non-zero stops the generation. */
 typedef int (*weft_text_callback)(void *context, const char *text, size_t size);
 
 typedef struct weft_generate_stats {
-    int64_t prompt_tokens, cached_tokens, generated_tokens; /* cached: of the prompt, kept from before */
+    int64_t prompt_tokens, cached_tokens,
+        generated_tokens; /* cached: of the prompt, kept from before */
     double prefill_seconds, decode_seconds;
-    bool ended;    /* the model ended by itself */
-    bool full;     /* the context was full */
+    bool ended; /* the model ended by itself */
+    bool full;  /* the context was full */
 } weft_generate_stats;
 
 /**
@@ -247,8 +256,8 @@ typedef struct weft_generate_stats {
  * @param options  NULL = WEFT_GENERATE_OPTIONS_DEFAULT.
  * @param on_text  May be NULL.
  * @param stats    May be NULL.
- * @return WEFT_OK; WEFT_ERR_INTERRUPTED when on_text stopped it; WEFT_ERR_RANGE when the prompt does not
- *         fit the context; WEFT_ERR_ARGUMENT, _NUMERIC, _DEVICE, _MEMORY.
+ * @return WEFT_OK; WEFT_ERR_INTERRUPTED when on_text stopped it; WEFT_ERR_RANGE when the prompt
+ * does not fit the context; WEFT_ERR_ARGUMENT, _NUMERIC, _DEVICE, _MEMORY.
  */
 WEFT_API int weft_generate(weft_session *session, const int32_t *tokens, size_t count,
                            const weft_generate_options *options, weft_text_callback on_text,
@@ -259,20 +268,23 @@ WEFT_API int weft_chat(weft_session *session, const weft_message *messages, size
                        const weft_generate_options *options, weft_text_callback on_text,
                        void *context, weft_generate_stats *stats, weft_error *err);
 
-/* ---- Data -------------------------------------------------------------------------------------- */
+/* ---- Data ---------------------------------------------------------------------------------- */
 
 typedef struct weft_dataset weft_dataset;
 
 typedef struct weft_dataset_options {
-    int64_t context;   /* longest example in tokens; 0 = 512 or the model's context, whichever is less */
+    int64_t
+        context; /* longest example in tokens; 0 = 512 or the model's context, whichever is less */
     bool all_turns;    /* learn every turn of a conversation; otherwise the assistant's only */
     double eval_share; /* of the documents held out, 0 .. 0.5 */
     uint64_t seed;     /* chooses them */
     const char *as;    /* source by name (see weft_source_names); NULL = detect */
-    const char *owner; /* mail: the address whose messages are learnt; NULL = the most frequent sender */
+    const char
+        *owner; /* mail: the address whose messages are learnt; NULL = the most frequent sender */
 } weft_dataset_options;
 
-#define WEFT_DATASET_OPTIONS_DEFAULT {0, false, 0.1, 0, NULL, NULL}
+#define WEFT_DATASET_OPTIONS_DEFAULT                                                               \
+    { 0, false, 0.1, 0, NULL, NULL }
 
 #define WEFT_SKIPS_MAX 32
 
@@ -282,7 +294,7 @@ typedef struct weft_dataset_report {
     struct {
         char reason[96], first[160]; /* why, and where the first one was */
         uint64_t count;
-    } skips[WEFT_SKIPS_MAX];         /* what was left out: nothing is dropped silently */
+    } skips[WEFT_SKIPS_MAX]; /* what was left out: nothing is dropped silently */
     size_t skip_count;
     int64_t train_documents, train_tokens, train_targets; /* targets: tokens that are learnt */
     int64_t eval_documents, eval_tokens, eval_targets;
@@ -295,8 +307,8 @@ typedef struct weft_dataset_report {
  *
  * @param options  NULL = WEFT_DATASET_OPTIONS_DEFAULT.
  * @param report   Receives what was found; may be NULL; filled on failure too, as far as it went.
- * @return WEFT_OK; WEFT_ERR_IO, _FORMAT (no known form), _ARGUMENT (nothing to learn), _STATE (the model
- *         has no tokenizer, or no chat template for conversations), _MEMORY.
+ * @return WEFT_OK; WEFT_ERR_IO, _FORMAT (no known form), _ARGUMENT (nothing to learn), _STATE (the
+ * model has no tokenizer, or no chat template for conversations), _MEMORY.
  */
 WEFT_API int weft_dataset_read(const weft_model *model, const char *path,
                                const weft_dataset_options *options, weft_dataset **dataset,
@@ -304,15 +316,19 @@ WEFT_API int weft_dataset_read(const weft_model *model, const char *path,
 WEFT_API void weft_dataset_free(weft_dataset **dataset);
 WEFT_API const char *weft_source_names(void); /* "mbox, text, jsonl"; static */
 
-/* ---- Training ---------------------------------------------------------------------------------- */
+/* ---- Training ------------------------------------------------------------------------------ */
 
 typedef struct weft_trainer weft_trainer;
 
 typedef enum weft_schedule { WEFT_COSINE, WEFT_LINEAR, WEFT_CONSTANT } weft_schedule;
-typedef enum weft_recompute { WEFT_RECOMPUTE_AUTO, WEFT_RECOMPUTE_ON, WEFT_RECOMPUTE_OFF } weft_recompute;
+typedef enum weft_recompute {
+    WEFT_RECOMPUTE_AUTO,
+    WEFT_RECOMPUTE_ON,
+    WEFT_RECOMPUTE_OFF
+} weft_recompute;
 
 typedef struct weft_train_options {
-    int64_t steps;  /* optimiser updates; 0 = from epochs */
+    int64_t steps; /* optimiser updates; 0 = from epochs */
     double epochs;
     int64_t micro_tokens; /* tokens evaluated at once */
     int64_t accumulate;   /* micro-batches a step */
@@ -328,8 +344,9 @@ typedef struct weft_train_options {
     const char *targets; /* "all", "attn", "mlp" or a list of names */
     uint64_t seed;
     int64_t eval_every, patience, checkpoint_every; /* steps; evaluations; steps. 0 = off */
-    weft_recompute recompute; /* keep layer inputs only and compute the rest again; auto: if memory asks */
-    uint64_t memory_bytes;    /* that auto may plan with; 0 = 192 MiB beside the weights */
+    weft_recompute
+        recompute; /* keep layer inputs only and compute the rest again; auto: if memory asks */
+    uint64_t memory_bytes; /* that auto may plan with; 0 = 192 MiB beside the weights */
 } weft_train_options;
 
 WEFT_API weft_train_options weft_train_options_default(void);
@@ -337,14 +354,17 @@ WEFT_API weft_train_options weft_train_options_default(void);
 /* What a run will take, before anything is allocated. */
 typedef struct weft_plan {
     int64_t step_count, steps_per_epoch, trainable_count;
-    double trainable_share;  /* of all weights */
+    double trainable_share; /* of all weights */
     uint64_t weight_bytes, adapter_bytes, optimiser_bytes, activation_bytes, total_bytes;
     bool recompute;
     uint64_t adapter_file_bytes;
 } weft_plan;
 
 typedef enum weft_event_kind {
-    WEFT_EVENT_STEP, WEFT_EVENT_EVALUATION, WEFT_EVENT_CHECKPOINT, WEFT_EVENT_RESUMED,
+    WEFT_EVENT_STEP,
+    WEFT_EVENT_EVALUATION,
+    WEFT_EVENT_CHECKPOINT,
+    WEFT_EVENT_RESUMED,
     WEFT_EVENT_EARLY_STOP
 } weft_event_kind;
 
@@ -354,13 +374,15 @@ typedef struct weft_train_event {
     double epoch, loss, best_loss, grad_norm, rate, tokens_per_s, seconds_left;
 } weft_train_event;
 
-/** Called after each event; non-zero stops: the state is saved and the run returns WEFT_ERR_INTERRUPTED. */
+/** Called after each event; non-zero stops: the state is saved and the run returns
+ * WEFT_ERR_INTERRUPTED. */
 typedef int (*weft_train_callback)(void *context, const weft_train_event *event);
 
 /**
  * Prepare a run. Model and data set are borrowed and outlive the trainer.
  *
- * @param options     NULL = weft_train_options_default(). A senseless value is WEFT_ERR_ARGUMENT naming it.
+ * @param options     NULL = weft_train_options_default(). A senseless value is WEFT_ERR_ARGUMENT
+ * naming it.
  * @param checkpoint  File for crash-safe checkpoints; NULL = none.
  * @param plan        Receives the plan; may be NULL.
  */
@@ -373,17 +395,19 @@ WEFT_API void weft_trainer_free(weft_trainer **trainer);
 WEFT_API int weft_trainer_measure(weft_trainer *trainer, double *tokens_per_s, weft_error *err);
 
 /**
- * Continue from the checkpoint. WEFT_ERR_IO if there is none, _FORMAT if it is damaged, _STATE if it
- * belongs to another model, data set or other options (the message names which).
+ * Continue from the checkpoint. WEFT_ERR_IO if there is none, _FORMAT if it is damaged, _STATE if
+ * it belongs to another model, data set or other options (the message names which).
  */
 WEFT_API int weft_trainer_resume(weft_trainer *trainer, weft_error *err);
 
 /**
- * Run to the end. The same options, data and device give the same adapter, bit for bit, however often
- * the run was killed and resumed. Afterwards the adapter holds the parameters with the best held-out loss.
+ * Run to the end. The same options, data and device give the same adapter, bit for bit, however
+ * often the run was killed and resumed. Afterwards the adapter holds the parameters with the best
+ * held-out loss.
  *
  * @return WEFT_OK; WEFT_ERR_INTERRUPTED (saved); WEFT_ERR_NUMERIC (the loss became NaN; the last
- *         checkpoint is good); WEFT_ERR_IO (a checkpoint could not be written; the old one is intact).
+ *         checkpoint is good); WEFT_ERR_IO (a checkpoint could not be written; the old one is
+ * intact).
  */
 WEFT_API int weft_trainer_run(weft_trainer *trainer, weft_train_callback callback, void *context,
                               weft_error *err);
@@ -416,11 +440,11 @@ WEFT_API int weft_evaluate(const weft_model *model, const weft_dataset *dataset,
                            const weft_adapter *const *adapters, const float *scales, size_t count,
                            weft_evaluation *out, weft_error *err);
 
-/* ---- The store --------------------------------------------------------------------------------- */
+/* ---- The store ----------------------------------------------------------------------------- */
 
 /**
- * Where weft keeps things: $WEFT_HOME, else $XDG_DATA_HOME/weft, else ~/.local/share/weft. Paths of an
- * adapter NAME are made from it and created on demand; nothing else is touched.
+ * Where weft keeps things: $WEFT_HOME, else $XDG_DATA_HOME/weft, else ~/.local/share/weft. Paths of
+ * an adapter NAME are made from it and created on demand; nothing else is touched.
  */
 typedef struct weft_adapter_paths {
     char dir[1024];        /* STORE/adapters/NAME */
@@ -430,7 +454,8 @@ typedef struct weft_adapter_paths {
     char run[1100];        /* DIR/run.json: what was asked, for resuming */
 } weft_adapter_paths;
 
-/** Names are 1..64 of letters, digits, '.', '_' and '-', not starting with '.'; others are WEFT_ERR_ARGUMENT. */
+/** Names are 1..64 of letters, digits, '.', '_' and '-', not starting with '.'; others are
+ * WEFT_ERR_ARGUMENT. */
 WEFT_API int weft_store_adapter(const char *name, bool create, weft_adapter_paths *paths,
                                 weft_error *err);
 

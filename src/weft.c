@@ -8,9 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *weft_version(void) { return WEFT_VERSION; }
+const char *weft_version(void) {
+    return WEFT_VERSION;
+}
 
-void weft_free(void *memory) { free(memory); }
+void weft_free(void *memory) {
+    free(memory);
+}
 
 int weft_model_load(const char *path, const weft_model_options *options, weft_model **out,
                     weft_error *err) {
@@ -81,7 +85,8 @@ int weft_import(const char *dir, const char *out, const char *type, const char *
     }
     if (!known)
         return err_set(err, WEFT_ERR_ARGUMENT,
-                       "'%.40s' is no ternary type: use i2_s, tq1_0, tq2_0, f16, bf16 or f32", type);
+                       "'%.40s' is no ternary type: use i2_s, tq1_0, tq2_0, f16, bf16 or f32",
+                       type);
     return import_hf(dir, out, &options, note ? note : unused, err);
 }
 

@@ -30,8 +30,9 @@ static int describe_gguf(const gguf_file *file, json_t *root, weft_error *err) {
         const char *name = gguf_key_at(file, i, &type);
         int rc = gguf_describe(file, i, &value, err);
         if (!rc)
-            json_array_append_new(keys, json_pack("{s:s, s:s, s:s}", "name", name, "type",
-                                                  types[type], "value", value.data ? value.data : ""));
+            json_array_append_new(keys,
+                                  json_pack("{s:s, s:s, s:s}", "name", name, "type", types[type],
+                                            "value", value.data ? value.data : ""));
         bytes_free(&value);
         if (rc) return rc;
     }

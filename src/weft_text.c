@@ -49,7 +49,8 @@ int weft_detokenize(const weft_model *model, const int32_t *tokens, size_t count
     for (size_t i = 0; !rc && i < count; i++) {
         if (show_special && tokenizer_is_special(model->m->tok, tokens[i]))
             rc = tokenizer_decode(model->m->tok, tokens[i], true, &out, err);
-        else rc = token_stream_add(&stream, model->m->tok, tokens[i], &out, err);
+        else
+            rc = token_stream_add(&stream, model->m->tok, tokens[i], &out, err);
     }
     if (!rc) rc = token_stream_flush(&stream, &out, err);
     if (rc) bytes_free(&out);
@@ -57,7 +58,8 @@ int weft_detokenize(const weft_model *model, const int32_t *tokens, size_t count
     return rc;
 }
 
-/* Text of a special token as the template sees it; NULL if the model has none. The caller frees it. */
+/* Text of a special token as the template sees it; NULL if the model has none. The caller frees it.
+ */
 static char *special_text(const tokenizer *t, int32_t id) {
     if (id < 0) return NULL;
     gguf_text text = tokenizer_text(t, id);
@@ -77,8 +79,8 @@ int weft_chat_render(const weft_model *model, const weft_message *messages, size
     for (size_t i = 0; i < count; i++)
         list[i] = (chat_message){messages[i].role, messages[i].content};
     char *bos = special_text(tok, tokenizer_bos(tok)), *eos = special_text(tok, tokenizer_eos(tok));
-    chat_options options = {.add_generation_prompt = add_generation_prompt, .bos_text = bos,
-                            .eos_text = eos};
+    chat_options options = {
+        .add_generation_prompt = add_generation_prompt, .bos_text = bos, .eos_text = eos};
     int rc = WEFT_OK;
     if (text) {
         chat_text rendered = {0};
@@ -92,7 +94,8 @@ int weft_chat_render(const weft_model *model, const weft_message *messages, size
     if (tokens && !rc) {
         token_span *spans = NULL;
         uint8_t *mask = NULL;
-        rc = chat_encode(model->m->chat, tok, list, count, &options, &spans, &mask, token_count, err);
+        rc = chat_encode(model->m->chat, tok, list, count, &options, &spans, &mask, token_count,
+                         err);
         free(mask);
         if (!rc) rc = ids_of(spans, *token_count, tokens, err);
     }
@@ -141,11 +144,17 @@ int weft_session_set_adapters(weft_session *s, const weft_adapter *const *adapte
     return WEFT_OK;
 }
 
-void weft_session_truncate(weft_session *s, int64_t position) { session_truncate(s->s, position); }
+void weft_session_truncate(weft_session *s, int64_t position) {
+    session_truncate(s->s, position);
+}
 
-int64_t weft_session_position(const weft_session *s) { return session_position(s->s); }
+int64_t weft_session_position(const weft_session *s) {
+    return session_position(s->s);
+}
 
-int64_t weft_session_context(const weft_session *s) { return session_context(s->s); }
+int64_t weft_session_context(const weft_session *s) {
+    return session_context(s->s);
+}
 
 int weft_session_eval(weft_session *s, const int32_t *tokens, size_t count, float *logits,
                       weft_error *err) {

@@ -13,7 +13,9 @@
 #define DEFAULT_MICRO_TOKENS 256
 #define DEFAULT_MEMORY_BYTES (UINT64_C(192) << 20)
 
-const char *weft_source_names(void) { return ingest_source_names(); }
+const char *weft_source_names(void) {
+    return ingest_source_names();
+}
 
 _Static_assert(WEFT_SKIPS_MAX >= INGEST_SKIPS_MAX, "every reason fits the report");
 
@@ -41,8 +43,9 @@ static void fill_report(weft_dataset_report *out, const ingest_report *found, co
     out->eval_documents = s.eval_documents;
 }
 
-int weft_dataset_read(const weft_model *model, const char *path, const weft_dataset_options *options,
-                      weft_dataset **out, weft_dataset_report *report, weft_error *err) {
+int weft_dataset_read(const weft_model *model, const char *path,
+                      const weft_dataset_options *options, weft_dataset **out,
+                      weft_dataset_report *report, weft_error *err) {
     static const weft_dataset_options standard = WEFT_DATASET_OPTIONS_DEFAULT;
     const weft_dataset_options *o = options ? options : &standard;
     const struct model *m = model->m;
@@ -140,8 +143,9 @@ static trainer_options inner_options(const weft_train_options *o, const weft_mod
 }
 
 /* Decide on recomputation and count the memory: pure arithmetic over the shapes. */
-static void make_plan(const weft_train_options *o, const weft_model *model, const weft_dataset *data,
-                      const adapter_settings *shape, trainer_options *inner, weft_plan *plan) {
+static void make_plan(const weft_train_options *o, const weft_model *model,
+                      const weft_dataset *data, const adapter_settings *shape,
+                      trainer_options *inner, weft_plan *plan) {
     const struct model *m = model->m;
     step_options step = {.micro_tokens = inner->micro_tokens,
                          .positions_max = dataset_window_max(data->d),
@@ -156,8 +160,8 @@ static void make_plan(const weft_train_options *o, const weft_model *model, cons
     }
     uint64_t budget = o->memory_bytes ? o->memory_bytes : DEFAULT_MEMORY_BYTES;
     bool too_much = step_bytes(&m->cfg, shape, &step, head) > budget;
-    inner->recompute = o->recompute == WEFT_RECOMPUTE_ON ||
-                       (o->recompute == WEFT_RECOMPUTE_AUTO && too_much);
+    inner->recompute =
+        o->recompute == WEFT_RECOMPUTE_ON || (o->recompute == WEFT_RECOMPUTE_AUTO && too_much);
     step.recompute = inner->recompute;
     weft_model_info info;
     weft_model_get_info(model, &info);
@@ -171,8 +175,8 @@ static void make_plan(const weft_train_options *o, const weft_model *model, cons
                         .recompute = inner->recompute,
                         .adapter_file_bytes = flat};
     plan->activation_bytes = step_bytes(&m->cfg, shape, &step, head) - plan->optimiser_bytes;
-    plan->total_bytes = plan->weight_bytes + plan->adapter_bytes + plan->optimiser_bytes +
-                        plan->activation_bytes;
+    plan->total_bytes =
+        plan->weight_bytes + plan->adapter_bytes + plan->optimiser_bytes + plan->activation_bytes;
 }
 
 int weft_trainer_create(const weft_model *model, const weft_dataset *data,
@@ -180,8 +184,8 @@ int weft_trainer_create(const weft_model *model, const weft_dataset *data,
                         weft_trainer **out, weft_plan *plan, weft_error *err) {
     weft_train_options standard = weft_train_options_default();
     const weft_train_options *o = options ? options : &standard;
-    adapter_settings shape = {.rank = o->rank, .alpha = (float)o->alpha, .rslora = o->rslora,
-                              .seed = o->seed};
+    adapter_settings shape = {
+        .rank = o->rank, .alpha = (float)o->alpha, .rslora = o->rslora, .seed = o->seed};
     weft_plan unused;
     *out = NULL;
     TRY(check_options(o, err));
@@ -220,7 +224,9 @@ int weft_trainer_measure(weft_trainer *t, double *tokens_per_s, weft_error *err)
     return trainer_measure(t->t, tokens_per_s, err);
 }
 
-int weft_trainer_resume(weft_trainer *t, weft_error *err) { return trainer_resume(t->t, err); }
+int weft_trainer_resume(weft_trainer *t, weft_error *err) {
+    return trainer_resume(t->t, err);
+}
 
 static int forward_event(void *context, const trainer_event *e) {
     static const weft_event_kind kinds[] = {WEFT_EVENT_STEP, WEFT_EVENT_EVALUATION,
@@ -240,13 +246,16 @@ static int forward_event(void *context, const trainer_event *e) {
     return t->callback ? t->callback(t->callback_context, &event) : 0;
 }
 
-int weft_trainer_run(weft_trainer *t, weft_train_callback callback, void *context, weft_error *err) {
+int weft_trainer_run(weft_trainer *t, weft_train_callback callback, void *context,
+                     weft_error *err) {
     t->callback = callback;
     t->callback_context = context;
     return trainer_run(t->t, forward_event, t, err);
 }
 
-const weft_adapter *weft_trainer_adapter(const weft_trainer *t) { return &t->adapter; }
+const weft_adapter *weft_trainer_adapter(const weft_trainer *t) {
+    return &t->adapter;
+}
 
 weft_history weft_trainer_history(const weft_trainer *t) {
     trainer_history h = trainer_get_history(t->t);

@@ -1,5 +1,6 @@
-/* Runs a fuzz target over files: the regression corpus, without libFuzzer. Each argument is a file or
- * a folder of files. Prints how many inputs were run; a fault shows as a crash or a sanitizer report. */
+/* Runs a fuzz target over files: the regression corpus, without libFuzzer. Each argument is a file
+ * or a folder of files. Prints how many inputs were run; a fault shows as a crash or a sanitizer
+ * report. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@ static int run_file(const char *path) {
     uint8_t *data = malloc(1 << 20);
     size_t size = data ? fread(data, 1, 1 << 20, f) : 0;
     fclose(f);
-    uint8_t *exact = malloc(size ? size : 1); /* exact size, so that ASan sees a read past the end */
+    uint8_t *exact =
+        malloc(size ? size : 1); /* exact size, so that ASan sees a read past the end */
     if (data && exact) {
         memcpy(exact, data, size);
         LLVMFuzzerTestOneInput(exact, size);

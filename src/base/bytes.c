@@ -28,9 +28,13 @@ _Bool bytes_add(bytes *b, const void *data, size_t size) {
     return 1;
 }
 
-_Bool bytes_add_text(bytes *b, const char *text) { return bytes_add(b, text, strlen(text)); }
+_Bool bytes_add_text(bytes *b, const char *text) {
+    return bytes_add(b, text, strlen(text));
+}
 
-_Bool bytes_add_char(bytes *b, char c) { return bytes_add(b, &c, 1); }
+_Bool bytes_add_char(bytes *b, char c) {
+    return bytes_add(b, &c, 1);
+}
 
 _Bool bytes_printf(bytes *b, const char *format, ...) {
     va_list args;

@@ -18,18 +18,19 @@ typedef struct os_map {
 int os_map_open(const char *path, os_map *map, weft_error *err);
 void os_map_close(os_map *map); /* NULL data is allowed; clears *map */
 
-/* Read a whole regular file into a fresh buffer with a NUL after it (*size excludes it); refuses files
- * over limit bytes with WEFT_ERR_RANGE. The caller frees *data. */
+/* Read a whole regular file into a fresh buffer with a NUL after it (*size excludes it); refuses
+ * files over limit bytes with WEFT_ERR_RANGE. The caller frees *data. */
 int os_read_file(const char *path, size_t limit, char **data, size_t *size, weft_error *err);
 
-/* A file that appears whole or not at all: written beside its final name as "PATH.partial", flushed to
- * the disk, then renamed over it. Every failure (a full disk too) is WEFT_ERR_IO naming the path; the
- * partial file is removed and the old file, if any, stays as it was. A second writer of the same path
- * at the same time is refused. After a failed write only os_writer_abort is left (commit aborts too). */
+/* A file that appears whole or not at all: written beside its final name as "PATH.partial", flushed
+ * to the disk, then renamed over it. Every failure (a full disk too) is WEFT_ERR_IO naming the
+ * path; the partial file is removed and the old file, if any, stays as it was. A second writer of
+ * the same path at the same time is refused. After a failed write only os_writer_abort is left
+ * (commit aborts too). */
 typedef struct os_writer os_writer;
 int os_writer_open(const char *path, os_writer **writer, weft_error *err);
 int os_writer_write(os_writer *writer, const void *data, size_t size, weft_error *err);
-uint64_t os_writer_offset(const os_writer *writer); /* bytes written so far */
+uint64_t os_writer_offset(const os_writer *writer);        /* bytes written so far */
 int os_writer_commit(os_writer **writer, weft_error *err); /* frees *writer either way */
 void os_writer_abort(os_writer **writer);                  /* NULL allowed */
 

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void fill(weft_error *err, weft_status code, uint64_t offset, const char *format, va_list args) {
+static void fill(weft_error *err, weft_status code, uint64_t offset, const char *format,
+                 va_list args) {
     if (!err) return;
     err->code = code;
     err->offset = offset;

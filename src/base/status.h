@@ -1,5 +1,6 @@
-/* Errors inside the library. Every fallible function returns a weft_status (0 is success) and writes
- * the reason to the caller's weft_error, which may be NULL. Nothing here prints, exits or aborts. */
+/* Errors inside the library. Every fallible function returns a weft_status (0 is success) and
+ * writes the reason to the caller's weft_error, which may be NULL. Nothing here prints, exits or
+ * aborts. */
 #ifndef WEFT_BASE_STATUS_H
 #define WEFT_BASE_STATUS_H
 
@@ -10,7 +11,8 @@
 
 /* Fill *err (NULL allowed) with a code and a printf-formatted message; returns code, so that
  * `return err_set(err, WEFT_ERR_FORMAT, "...")` reads as one sentence. offset is set to 0.
- * A message says what is wrong, where, and what to do; it starts lower-case and has no full stop. */
+ * A message says what is wrong, where, and what to do; it starts lower-case and has no full stop.
+ */
 int err_set(weft_error *err, weft_status code, const char *format, ...) WEFT_PRINTF(3, 4);
 
 /* The same with a place: the byte offset (files) or line number (texts) at fault. */

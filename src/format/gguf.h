@@ -20,8 +20,19 @@
 #define GGUF_ALIGNMENT_MAX  65536
 
 typedef enum gguf_type {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING,
-    GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64
 } gguf_type;
 
 /* A string in the file: not NUL-terminated. */
@@ -33,9 +44,9 @@ typedef struct gguf_text {
 typedef struct gguf_file gguf_file;
 
 /* Map path and parse it. Errors name the path, say what is wrong and at which byte: missing file,
- * wrong magic (a safetensors file is recognised and named), version 1 or big-endian, truncation, a count
- * over its limit, duplicate keys or tensors, a tensor that lies outside the file or overlaps another,
- * an unknown tensor type. Thread-safe; the result is immutable. */
+ * wrong magic (a safetensors file is recognised and named), version 1 or big-endian, truncation, a
+ * count over its limit, duplicate keys or tensors, a tensor that lies outside the file or overlaps
+ * another, an unknown tensor type. Thread-safe; the result is immutable. */
 int gguf_open(const char *path, gguf_file **out, weft_error *err);
 
 /* The same over memory, which is borrowed and must outlive the file. */
@@ -63,8 +74,8 @@ bool gguf_get_f64(const gguf_file *file, const char *key, double *value);
 bool gguf_get_bool(const gguf_file *file, const char *key, bool *value);
 bool gguf_get_text(const gguf_file *file, const char *key, gguf_text *value);
 
-/* The encoded value of a key, as the file holds it (strings with their length, arrays with element type
- * and count first). Borrows from the file. */
+/* The encoded value of a key, as the file holds it (strings with their length, arrays with element
+ * type and count first). Borrows from the file. */
 bool gguf_get_raw(const gguf_file *file, const char *key, gguf_type *type, const uint8_t **data,
                   size_t *size);
 
@@ -79,9 +90,10 @@ typedef struct gguf_cursor {
     const uint8_t *at;
 } gguf_cursor;
 bool gguf_array_begin(const gguf_file *file, const char *key, gguf_cursor *cursor);
-bool gguf_next_text(gguf_cursor *cursor, gguf_text *value); /* false at the end or on another type */
-bool gguf_next_f64(gguf_cursor *cursor, double *value);     /* any float or integer element */
-bool gguf_next_i64(gguf_cursor *cursor, int64_t *value);    /* any integer or bool element */
+bool gguf_next_text(gguf_cursor *cursor,
+                    gguf_text *value);                   /* false at the end or on another type */
+bool gguf_next_f64(gguf_cursor *cursor, double *value);  /* any float or integer element */
+bool gguf_next_i64(gguf_cursor *cursor, int64_t *value); /* any integer or bool element */
 
 /* Append one human-readable value (arrays: type, count and the first few elements; long strings are
  * cut) of the key at index to *out: for `weft info`. */
@@ -89,10 +101,10 @@ struct bytes;
 int gguf_describe(const gguf_file *file, size_t index, struct bytes *out, weft_error *err);
 
 /* A writer: keys and tensors are collected, then written in one go. Everything given is copied but
- * the tensor data, which is borrowed until gguf_writer_save. Adding fails for lack of memory, a broken
- * limit or a tensor whose size does not match its shape (WEFT_ERR_ARGUMENT); the first error is kept and
- * returned by gguf_writer_save, so the calls return nothing. A key or tensor name given twice is found by
- * gguf_writer_save (WEFT_ERR_ARGUMENT). */
+ * the tensor data, which is borrowed until gguf_writer_save. Adding fails for lack of memory, a
+ * broken limit or a tensor whose size does not match its shape (WEFT_ERR_ARGUMENT); the first error
+ * is kept and returned by gguf_writer_save, so the calls return nothing. A key or tensor name given
+ * twice is found by gguf_writer_save (WEFT_ERR_ARGUMENT). */
 typedef struct gguf_writer gguf_writer;
 int gguf_writer_create(gguf_writer **out, weft_error *err);
 void gguf_writer_free(gguf_writer **writer);

@@ -27,8 +27,8 @@ typedef enum tensor_type {
     TENSOR_U8 = 1000 /* safetensors only: the packed Hugging Face form */
 } tensor_type;
 
-/* shape is written as PyTorch writes it, slowest first: a linear weight is (out, in). GGUF files list
- * the dimensions fastest first; their reader turns them round. A scalar has dim_count 0. */
+/* shape is written as PyTorch writes it, slowest first: a linear weight is (out, in). GGUF files
+ * list the dimensions fastest first; their reader turns them round. A scalar has dim_count 0. */
 typedef struct tensor_view {
     const char *name; /* NUL-terminated, lives as long as its file */
     tensor_type type;
@@ -54,8 +54,8 @@ int64_t tensor_block_values(tensor_type type);
 /* Values in t; the product of its shape (1 for a scalar). */
 int64_t tensor_count(const tensor_view *t);
 
-/* "F16", "TQ2_0"; common types that are not read have names too, others are "type 39" (that text lives
- * until the thread's next call). */
+/* "F16", "TQ2_0"; common types that are not read have names too, others are "type 39" (that text
+ * lives until the thread's next call). */
 const char *tensor_type_name(tensor_type type);
 
 #endif

@@ -9,18 +9,18 @@
 #define ADAPTER_RANK_MAX 1024
 
 typedef struct lora_pair {
-    int32_t rank;                 /* 0 = this projection has none */
-    float scale;                  /* alpha / rank, or alpha / sqrt(rank) with rsLoRA */
-    size_t a_offset, b_offset;    /* floats into params */
+    int32_t rank;              /* 0 = this projection has none */
+    float scale;               /* alpha / rank, or alpha / sqrt(rank) with rsLoRA */
+    size_t a_offset, b_offset; /* floats into params */
 } lora_pair;
 
 typedef struct adapter {
-    backend *be;      /* not owned */
+    backend *be; /* not owned */
     int64_t layer_count;
     lora_pair *pairs; /* [layer * TARGET_COUNT + target] */
     buffer *params;   /* all A and B, float32, in the order layer, target, A, B */
     size_t param_count;
-    int32_t rank;     /* as given; pairs of a loaded file may differ */
+    int32_t rank; /* as given; pairs of a loaded file may differ */
     float alpha;
     bool rslora;
     uint32_t targets; /* bit mask of targets present */

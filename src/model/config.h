@@ -18,7 +18,14 @@
 
 /* The seven projections of a layer: what LoRA may sit on. */
 typedef enum target {
-    TARGET_Q, TARGET_K, TARGET_V, TARGET_O, TARGET_GATE, TARGET_UP, TARGET_DOWN, TARGET_COUNT
+    TARGET_Q,
+    TARGET_K,
+    TARGET_V,
+    TARGET_O,
+    TARGET_GATE,
+    TARGET_UP,
+    TARGET_DOWN,
+    TARGET_COUNT
 } target;
 
 typedef struct config {
@@ -56,7 +63,7 @@ void config_target_shape(const config *c, target t, int64_t *rows, int64_t *cols
 /* The row of the Hugging Face weight that row `row` of the GGUF one holds: another one only for q
  * and k with rope_interleaved, whose halves of a head are interleaved. */
 int64_t config_hf_row(const config *c, target t, int64_t row);
-int64_t config_widest_input(const config *c); /* largest input width of the seven */
+int64_t config_widest_input(const config *c);  /* largest input width of the seven */
 int64_t config_ternary_count(const config *c); /* weights in the seven projections of all layers */
 
 /* "q_proj" (Hugging Face), "self_attn.q_proj", and GGUF's "attn_q". */

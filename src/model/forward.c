@@ -1,7 +1,8 @@
 /* The forward pass as backend operations: no element loops, no device code. A layer is
  *   h = norm(x); q, k, v = W h (+ LoRA); rotate q, k; a = attention; x += W_o subnorm(a)
  *   h = norm(x); f = act(W_gate h) * W_up h; x += W_down subnorm(f)
- * with W ternary on int8 activations (BitLinear) and LoRA on the unrounded ones (docs/FORMATS.md). */
+ * with W ternary on int8 activations (BitLinear) and LoRA on the unrounded ones (docs/FORMATS.md).
+ */
 #include "model/forward.h"
 
 #include "base/os.h"
@@ -10,8 +11,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Cosines and sines of every position: angle(p, j) = p / (factor[j] * base^(2j/d)), in double, so that
- * long contexts keep their float32 accuracy. */
+/* Cosines and sines of every position: angle(p, j) = p / (factor[j] * base^(2j/d)), in double, so
+ * that long contexts keep their float32 accuracy. */
 static int upload_rope(forward *f, weft_error *err) {
     const config *c = &f->m->cfg;
     int64_t half = c->head_dim / 2;
@@ -79,11 +80,10 @@ size_t acts_place(const config *c, int64_t tokens, int32_t rank, bool shared, bu
     struct {
         view *at;
         int64_t width;
-    } pieces[] = {{&acts->norm1, c->hidden},    {&acts->q, attention_width},
-                  {&acts->k, kv_width},         {&acts->v, kv_width},
-                  {&acts->att, attention_width}, {&acts->mid, c->hidden},
-                  {&acts->norm2, c->hidden},    {&acts->gate, c->ffn},
-                  {&acts->up, c->ffn},          {&acts->glu, c->ffn}};
+    } pieces[] = {{&acts->norm1, c->hidden}, {&acts->q, attention_width},   {&acts->k, kv_width},
+                  {&acts->v, kv_width},      {&acts->att, attention_width}, {&acts->mid, c->hidden},
+                  {&acts->norm2, c->hidden}, {&acts->gate, c->ffn},         {&acts->up, c->ffn},
+                  {&acts->glu, c->ffn}};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         *pieces[i].at = (view){buf, offset};
         offset += round_up((size_t)(tokens * pieces[i].width) * sizeof(float), 64);
@@ -143,8 +143,10 @@ static void quantise_input(forward *f, view x, int64_t tokens, int64_t n) {
 static void project(forward *f, int64_t layer, target t, int64_t tokens, view x, view y,
                     const layer_acts *acts) {
     const ternary_weight *w = f->m->layers[layer].proj[t];
-    if (f->smooth) op_ternary_matmul_f32(f->be, w, x, tokens, y);
-    else op_ternary_matmul(f->be, w, f->q8, tokens, y);
+    if (f->smooth)
+        op_ternary_matmul_f32(f->be, w, x, tokens, y);
+    else
+        op_ternary_matmul(f->be, w, f->q8, tokens, y);
     add_adapters(f, layer, t, tokens, x, y, acts->down[t]);
 }
 

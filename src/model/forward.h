@@ -1,5 +1,6 @@
 /* The forward pass: one fixed sequence of backend operations, read top to bottom in forward.c and
- * mirrored by train/backward.c. Letters: T tokens, D hidden, F ffn, H heads, G kv heads, d head size. */
+ * mirrored by train/backward.c. Letters: T tokens, D hidden, F ffn, H heads, G kv heads, d head
+ * size. */
 #ifndef WEFT_MODEL_FORWARD_H
 #define WEFT_MODEL_FORWARD_H
 
@@ -8,23 +9,24 @@
 
 #define FORWARD_ADAPTERS_MAX 16
 
-/* What one layer computes for T tokens: all that its backward needs. Views may share memory where the
- * caller needs only the output (generation). Without sub-norms att_norm is att and glu_norm is glu. */
+/* What one layer computes for T tokens: all that its backward needs. Views may share memory where
+ * the caller needs only the output (generation). Without sub-norms att_norm is att and glu_norm is
+ * glu. */
 typedef struct layer_acts {
-    view in;                /* (T, D) input of the layer */
-    view norm1;             /* (T, D) */
-    view q;                 /* (T, H*d) rotated */
-    view k, v;              /* (T, G*d), k rotated */
-    view att, att_norm;     /* (T, H*d) */
-    view mid;               /* (T, D) after attention */
-    view norm2;             /* (T, D) */
-    view gate, up;          /* (T, F) */
-    view glu, glu_norm;     /* (T, F) */
+    view in;                 /* (T, D) input of the layer */
+    view norm1;              /* (T, D) */
+    view q;                  /* (T, H*d) rotated */
+    view k, v;               /* (T, G*d), k rotated */
+    view att, att_norm;      /* (T, H*d) */
+    view mid;                /* (T, D) after attention */
+    view norm2;              /* (T, D) */
+    view gate, up;           /* (T, F) */
+    view glu, glu_norm;      /* (T, F) */
     view down[TARGET_COUNT]; /* (T, r) A x of the adapter in training */
 } layer_acts;
 
-/* The tokens of a call, on the device: int32 each. Token t stands at position positions[t] (rotary) and
- * sees the keys first[t] .. last[t]. */
+/* The tokens of a call, on the device: int32 each. Token t stands at position positions[t] (rotary)
+ * and sees the keys first[t] .. last[t]. */
 typedef struct token_batch {
     int64_t tokens;
     view ids, positions, first, last;
@@ -73,9 +75,10 @@ size_t forward_scratch_bytes(const config *c, const forward_options *options);
 int forward_create(const model *m, const forward_options *options, forward *f, weft_error *err);
 void forward_destroy(forward *f);
 
-/* Bytes of acts for `tokens` tokens with a trained adapter of rank `rank` (0 = none). With `shared` the
- * pieces that one layer does not need at the same time share memory (generation). acts_place points acts into buf
- * from offset on and returns the bytes used; with buf NULL it only measures. acts->in is left alone. */
+/* Bytes of acts for `tokens` tokens with a trained adapter of rank `rank` (0 = none). With `shared`
+ * the pieces that one layer does not need at the same time share memory (generation). acts_place
+ * points acts into buf from offset on and returns the bytes used; with buf NULL it only measures.
+ * acts->in is left alone. */
 size_t acts_place(const config *c, int64_t tokens, int32_t rank, bool shared, buffer *buf,
                   size_t offset, layer_acts *acts);
 
@@ -83,7 +86,8 @@ size_t acts_place(const config *c, int64_t tokens, int32_t rank, bool shared, bu
 uint64_t dropout_seed_of(const forward *f, int64_t layer, target t);
 
 void forward_embed(forward *f, const token_batch *b, view x);
-/* acts->in -> out (T, D); out may be acts->in when nothing is kept. cache NULL: the batch sees itself. */
+/* acts->in -> out (T, D); out may be acts->in when nothing is kept. cache NULL: the batch sees
+ * itself. */
 void forward_layer(forward *f, int64_t layer, const token_batch *b, const layer_acts *acts,
                    const layer_cache *cache, view out);
 /* y = final norm of x; logits = head(y) for `tokens` rows. */

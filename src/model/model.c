@@ -1,5 +1,6 @@
-/* Loading a GGUF model: every tensor is found by name, checked and put on the device. Ternary matrices
- * in I2_S are used from the mapped file; other encodings are repacked into one allocation. */
+/* Loading a GGUF model: every tensor is found by name, checked and put on the device. Ternary
+ * matrices in I2_S are used from the mapped file; other encodings are repacked into one allocation.
+ */
 #include "model/model.h"
 
 #include "base/os.h"
@@ -26,8 +27,8 @@ static const tensor_view *find(const model *m, const char *name, int64_t rows, i
     bool vector = rows == 0;
     if (vector ? t->dim_count != 1 || t->shape[0] != cols
                : t->dim_count != 2 || t->shape[0] != rows || t->shape[1] != cols) {
-        err_set(err, WEFT_ERR_FORMAT, "tensor %s has shape (%lld, %lld), expected (%lld, %lld)", name,
-                (long long)(t->dim_count > 1 ? t->shape[0] : 0),
+        err_set(err, WEFT_ERR_FORMAT, "tensor %s has shape (%lld, %lld), expected (%lld, %lld)",
+                name, (long long)(t->dim_count > 1 ? t->shape[0] : 0),
                 (long long)(t->dim_count > 1 ? t->shape[1] : t->shape[0]), (long long)rows,
                 (long long)cols);
         return NULL;
@@ -70,7 +71,8 @@ static int apply_scale_tensor(const model *m, const char *base, float *scale, we
         return err_set(err, WEFT_ERR_FORMAT, "tensor %s must have one element", name);
     TRY(repack_to_f32(t, 0, 1, &factor, err));
     if (!isfinite(factor) || factor <= 0)
-        return err_set(err, WEFT_ERR_NUMERIC, "tensor %s holds the senseless scale %g", name, factor);
+        return err_set(err, WEFT_ERR_NUMERIC, "tensor %s holds the senseless scale %g", name,
+                       factor);
     *scale *= factor;
     return WEFT_OK;
 }
@@ -110,8 +112,7 @@ static size_t repacked_bytes(const model *m) {
             snprintf(name, sizeof name, "blk.%lld.%s.weight", (long long)i,
                      target_tensor((target)which));
             const tensor_view *t = gguf_tensor(m->file, name);
-            if (!t || !repack_in_place(t, &unused))
-                total += (size_t)rows * ternary_row_bytes(cols);
+            if (!t || !repack_in_place(t, &unused)) total += (size_t)rows * ternary_row_bytes(cols);
         }
     }
     return total;
@@ -119,11 +120,21 @@ static size_t repacked_bytes(const model *m) {
 
 static int dense_of(const tensor_view *t, dense_matrix *d, weft_error *err) {
     switch (t->type) {
-    case TENSOR_F32: d->type = DENSE_F32; break;
-    case TENSOR_F16: d->type = DENSE_F16; break;
-    case TENSOR_BF16: d->type = DENSE_BF16; break;
-    case TENSOR_Q8_0: d->type = DENSE_Q8_0; break;
-    case TENSOR_Q6_K: d->type = DENSE_Q6_K; break;
+    case TENSOR_F32:
+        d->type = DENSE_F32;
+        break;
+    case TENSOR_F16:
+        d->type = DENSE_F16;
+        break;
+    case TENSOR_BF16:
+        d->type = DENSE_BF16;
+        break;
+    case TENSOR_Q8_0:
+        d->type = DENSE_Q8_0;
+        break;
+    case TENSOR_Q6_K:
+        d->type = DENSE_Q6_K;
+        break;
     default:
         return err_set(err, WEFT_ERR_UNSUPPORTED,
                        "tensor %s is of type %s: weft reads F32, F16, BF16, Q8_0 and Q6_K here",
@@ -186,7 +197,8 @@ static int load_rope_factors(model *m, weft_error *err) {
     TRY(repack_to_f32(t, 0, half, m->cfg.rope_factors, err));
     for (int64_t j = 0; j < half; j++)
         if (m->cfg.rope_factors[j] <= 0)
-            return err_set(err, WEFT_ERR_NUMERIC, "tensor rope_freqs.weight holds %g at element %lld",
+            return err_set(err, WEFT_ERR_NUMERIC,
+                           "tensor rope_freqs.weight holds %g at element %lld",
                            m->cfg.rope_factors[j], (long long)j);
     return WEFT_OK;
 }
@@ -211,9 +223,11 @@ static int load_text(model *m, weft_error *err) {
 
 static int load_tensors(model *m, weft_error *err) {
     loader l = {.m = m};
-    size_t codes = repacked_bytes(m);
+    size_t codes = repacked_bytes(m), layers = (size_t)m->cfg.layer_count;
+    if (layers > CONFIG_LAYERS_MAX)
+        return err_set(err, WEFT_ERR_RANGE, "%zu layers; at most %d", layers, CONFIG_LAYERS_MAX);
     m->codes_bytes = codes;
-    m->layers = calloc((size_t)m->cfg.layer_count, sizeof *m->layers);
+    m->layers = calloc(layers, sizeof *m->layers);
     if (codes) m->codes = os_alloc(codes);
     if (!m->layers || (codes && !m->codes))
         return err_set(err, WEFT_ERR_MEMORY, "out of memory for the weights (%zu bytes)", codes);
@@ -221,8 +235,10 @@ static int load_tensors(model *m, weft_error *err) {
     TRY(load_rope_factors(m, err));
     TRY(load_dense(m, "token_embd.weight", &m->embed, err));
     m->cfg.tied_head = !gguf_tensor(m->file, "output.weight");
-    if (m->cfg.tied_head) m->head = m->embed;
-    else TRY(load_dense(m, "output.weight", &m->head, err));
+    if (m->cfg.tied_head)
+        m->head = m->embed;
+    else
+        TRY(load_dense(m, "output.weight", &m->head, err));
     TRY(load_norm(&l, "output_norm.weight", m->cfg.hidden, &m->output_norm, err));
     for (int64_t i = 0; i < m->cfg.layer_count; i++) TRY(load_layer(&l, i, err));
     return WEFT_OK;
@@ -253,8 +269,7 @@ void model_free(model **handle) {
     model *m = *handle;
     if (!m) return;
     for (int64_t i = 0; m->layers && i < m->cfg.layer_count; i++)
-        for (int t = 0; t < TARGET_COUNT; t++)
-            ternary_weight_free(m->be, &m->layers[i].proj[t]);
+        for (int t = 0; t < TARGET_COUNT; t++) ternary_weight_free(m->be, &m->layers[i].proj[t]);
     if (m->head != m->embed) dense_weight_free(m->be, &m->head);
     dense_weight_free(m->be, &m->embed);
     buffer_free(m->be, &m->norms);
@@ -329,7 +344,10 @@ static int synthesise(model *m, uint64_t seed, weft_error *err) {
     uint16_t *embedding = (uint16_t *)(void *)m->codes; /* first, so that it is aligned */
     for (size_t i = 0; i < embed_bytes / 2; i++)
         embedding[i] = f16_from_f32((rng_uniform(seed, i) - 0.5f) * 0.1f);
-    dense_matrix d = {.data = m->codes, .type = DENSE_F16, .rows = c->vocab, .cols = c->hidden,
+    dense_matrix d = {.data = m->codes,
+                      .type = DENSE_F16,
+                      .rows = c->vocab,
+                      .cols = c->hidden,
                       .row_bytes = (size_t)c->hidden * 2};
     TRY(dense_weight_create(m->be, &d, &m->embed, err));
     m->head = m->embed;
@@ -342,7 +360,8 @@ static int synthesise(model *m, uint64_t seed, weft_error *err) {
     return WEFT_OK;
 }
 
-int model_synthesise(const config *shape, uint64_t seed, backend *be, model **out, weft_error *err) {
+int model_synthesise(const config *shape, uint64_t seed, backend *be, model **out,
+                     weft_error *err) {
     model *m = calloc(1, sizeof *m);
     *out = NULL;
     if (!m) return err_set(err, WEFT_ERR_MEMORY, "out of memory");

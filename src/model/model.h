@@ -8,14 +8,15 @@
 #include "text/tokenizer.h"
 
 typedef struct layer_weights {
-    view attn_norm, attn_sub_norm, ffn_norm, ffn_sub_norm; /* float32; sub-norms only with cfg.sub_norms */
+    view attn_norm, attn_sub_norm, ffn_norm,
+        ffn_sub_norm; /* float32; sub-norms only with cfg.sub_norms */
     ternary_weight *proj[TARGET_COUNT];
 } layer_weights;
 
 typedef struct model {
     config cfg;
-    backend *be;     /* not owned */
-    gguf_file *file; /* mapped weights live here */
+    backend *be;           /* not owned */
+    gguf_file *file;       /* mapped weights live here */
     layer_weights *layers; /* cfg.layer_count */
     view output_norm;
     dense_weight *embed, *head; /* the same object when tied */
@@ -24,16 +25,18 @@ typedef struct model {
     buffer *norms;              /* holds every norm vector */
     uint8_t *codes;             /* ternary codes that could not be used from the mapping */
     size_t codes_bytes, mapped_bytes;
-    double mean_scale;          /* of the ternary matrices, for information */
+    double mean_scale; /* of the ternary matrices, for information */
     char *chat_source;
 } model;
 
-/* Load for a device. Every tensor is checked: present, right shape, supported type, no NaN or infinity,
- * no code outside -1..1. Errors name the file and the tensor. The backend must outlive the model. */
+/* Load for a device. Every tensor is checked: present, right shape, supported type, no NaN or
+ * infinity, no code outside -1..1. Errors name the file and the tensor. The backend must outlive
+ * the model. */
 int model_load(const char *path, backend *be, model **out, weft_error *err);
 void model_free(model **m); /* NULL allowed */
 
-/* A model of the given shape with random ternary weights, no tokenizer: for tests and benchmarks. */
+/* A model of the given shape with random ternary weights, no tokenizer: for tests and benchmarks.
+ */
 int model_synthesise(const config *shape, uint64_t seed, backend *be, model **out, weft_error *err);
 
 #endif

@@ -23,8 +23,9 @@ int sampler_create(const sampler_settings *settings, int32_t vocab, sampler **ou
 void sampler_free(sampler **s);
 /* Note a token of the context, for the penalty. */
 void sampler_accept(sampler *s, int32_t token);
-/* Pick from logits (vocab floats, changed in place); order: penalty, temperature, top-k, top-p, min-p. Ties
- * and sums are resolved in token order. All logits NaN or infinite: WEFT_ERR_NUMERIC. Does not accept. */
+/* Pick from logits (vocab floats, changed in place); order: penalty, temperature, top-k, top-p,
+ * min-p. Ties and sums are resolved in token order. All logits NaN or infinite: WEFT_ERR_NUMERIC.
+ * Does not accept. */
 int sampler_pick(sampler *s, float *logits, int32_t *token, weft_error *err);
 
 #endif

@@ -24,7 +24,8 @@ struct session {
 /* Carve the session's memory; with buf NULL only the size is wanted. */
 static size_t place(session *s, const config *c, buffer *buf) {
     size_t row = (size_t)c->hidden * sizeof(float), array = (size_t)s->batch * sizeof(int32_t);
-    size_t cache = (size_t)(c->layer_count * s->context * c->kv_heads * c->head_dim) * sizeof(float);
+    size_t cache =
+        (size_t)(c->layer_count * s->context * c->kv_heads * c->head_dim) * sizeof(float);
     struct {
         view *at;
         size_t size;
@@ -47,7 +48,9 @@ static size_t place(session *s, const config *c, buffer *buf) {
     return at;
 }
 
-static int64_t pick(int64_t asked, int64_t fallback) { return asked > 0 ? asked : fallback; }
+static int64_t pick(int64_t asked, int64_t fallback) {
+    return asked > 0 ? asked : fallback;
+}
 
 int session_create(const model *m, const session_options *o, session **out, weft_error *err) {
     int rc;
@@ -100,8 +103,8 @@ int session_set_adapters(session *s, const adapter_use *uses, size_t count, weft
     for (size_t i = 0; i < count; i++) {
         const adapter *a = uses[i].adapter;
         if (a->layer_count != s->f.m->cfg.layer_count)
-            return err_set(err, WEFT_ERR_ARGUMENT, "adapter %zu is for a model of %lld layers", i + 1,
-                           (long long)a->layer_count);
+            return err_set(err, WEFT_ERR_ARGUMENT, "adapter %zu is for a model of %lld layers",
+                           i + 1, (long long)a->layer_count);
         for (int64_t p = 0; p < a->layer_count * TARGET_COUNT; p++)
             if (a->pairs[p].rank > s->rank_max)
                 return err_set(err, WEFT_ERR_RANGE, "adapter rank %d is over the session's %d",
@@ -112,9 +115,13 @@ int session_set_adapters(session *s, const adapter_use *uses, size_t count, weft
     return WEFT_OK;
 }
 
-int64_t session_position(const session *s) { return s->position; }
+int64_t session_position(const session *s) {
+    return s->position;
+}
 
-int64_t session_context(const session *s) { return s->context; }
+int64_t session_context(const session *s) {
+    return s->context;
+}
 
 void session_truncate(session *s, int64_t position) {
     if (position >= 0 && position < s->position) s->position = position;
@@ -136,7 +143,10 @@ static void eval_chunk(session *s, const int32_t *tokens, int64_t count) {
     backend_write(be, s->positions, positions, size);
     backend_write(be, s->first, first, size);
     backend_write(be, s->last, last, size);
-    token_batch b = {.tokens = count, .ids = s->ids, .positions = s->positions, .first = s->first,
+    token_batch b = {.tokens = count,
+                     .ids = s->ids,
+                     .positions = s->positions,
+                     .first = s->first,
                      .last = s->last};
     forward_embed(&s->f, &b, s->x);
     int64_t layer_floats = s->context * c->kv_heads * c->head_dim;

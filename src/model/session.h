@@ -25,8 +25,9 @@ int64_t session_context(const session *s);
 void session_truncate(session *s, int64_t position); /* forget tokens from position on */
 
 /* Evaluate count tokens after what is there. logits, if not NULL, receives vocab floats of the last
- * token; all_logits, if not NULL, count * vocab floats. Ids out of range: WEFT_ERR_ARGUMENT; no room: WEFT_ERR_RANGE; both leave the
- * session as it was. NaN or infinite logits: WEFT_ERR_NUMERIC. */
+ * token; all_logits, if not NULL, count * vocab floats. Ids out of range: WEFT_ERR_ARGUMENT; no
+ * room: WEFT_ERR_RANGE; both leave the session as it was. NaN or infinite logits: WEFT_ERR_NUMERIC.
+ */
 int session_eval(session *s, const int32_t *tokens, size_t count, float *logits, float *all_logits,
                  weft_error *err);
 

@@ -16,10 +16,14 @@ static const char *variable(const char *name) {
 int store_root(char *path, size_t size, weft_error *err) {
     const char *home;
     int n;
-    if ((home = variable("WEFT_HOME"))) n = snprintf(path, size, "%s", home);
-    else if ((home = variable("XDG_DATA_HOME"))) n = snprintf(path, size, "%s/weft", home);
-    else if ((home = variable("HOME"))) n = snprintf(path, size, "%s/.local/share/weft", home);
-    else return err_set(err, WEFT_ERR_IO, "no place for the store: set WEFT_HOME to a folder");
+    if ((home = variable("WEFT_HOME")))
+        n = snprintf(path, size, "%s", home);
+    else if ((home = variable("XDG_DATA_HOME")))
+        n = snprintf(path, size, "%s/weft", home);
+    else if ((home = variable("HOME")))
+        n = snprintf(path, size, "%s/.local/share/weft", home);
+    else
+        return err_set(err, WEFT_ERR_IO, "no place for the store: set WEFT_HOME to a folder");
     if (n < 0 || (size_t)n >= size)
         return err_set(err, WEFT_ERR_RANGE, "the path of the store is too long: %.60s...", home);
     return WEFT_OK;

@@ -1,11 +1,13 @@
-/* Where adapters and their runs live on this machine. Only paths: nothing is read or removed here. */
+/* Where adapters and their runs live on this machine. Only paths: nothing is read or removed here.
+ */
 #ifndef WEFT_STORE_STORE_H
 #define WEFT_STORE_STORE_H
 
 #include "base/os.h"
 #include "base/status.h"
 
-/* $WEFT_HOME, else $XDG_DATA_HOME/weft, else $HOME/.local/share/weft; WEFT_ERR_IO if none is set. */
+/* $WEFT_HOME, else $XDG_DATA_HOME/weft, else $HOME/.local/share/weft; WEFT_ERR_IO if none is set.
+ */
 int store_root(char *path, size_t size, weft_error *err);
 
 /* The paths of an adapter, its folder made if create. */

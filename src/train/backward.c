@@ -1,13 +1,13 @@
-/* The backward pass of forward.c: the same names in reverse order. With g = d(loss)/dy of a projection
- *   dx = m T^T g + s A^T (B^T g),  dB += s g (A x)^T,  dA += s (B^T g) x^T
- * and the rounding of activations passes gradients straight through (docs/FORMATS.md, 4.3). */
+/* The backward pass of forward.c: the same names in reverse order. With g = d(loss)/dy of a
+ * projection dx = m T^T g + s A^T (B^T g),  dB += s g (A x)^T,  dA += s (B^T g) x^T and the
+ * rounding of activations passes gradients straight through (docs/FORMATS.md, 4.3). */
 #include "train/backward.h"
 
 #include <math.h>
 
 /* Carve the scratch views; with base NULL only the size is wanted. */
-static size_t place_scratch(const config *c, int64_t tokens, int32_t rank, bool dropout, backward *b,
-                            buffer *base) {
+static size_t place_scratch(const config *c, int64_t tokens, int32_t rank, bool dropout,
+                            backward *b, buffer *base) {
     int64_t attention_width = c->heads * c->head_dim, kv_width = c->kv_heads * c->head_dim;
     int64_t dropped = dropout ? config_widest_input(c) : 0;
     struct {
@@ -80,8 +80,8 @@ static void backward_adapter(backward *b, int64_t layer, target t, int64_t token
     }
 }
 
-/* dx (+)= gradient of one projection's input. base false leaves the frozen product out: at the lowest
- * layer nobody needs dx, and only the pair's own gradients matter. */
+/* dx (+)= gradient of one projection's input. base false leaves the frozen product out: at the
+ * lowest layer nobody needs dx, and only the pair's own gradients matter. */
 static void backward_project(backward *b, int64_t layer, target t, int64_t tokens, view x, view dy,
                              const layer_acts *acts, view dx, bool add, bool base) {
     forward *f = b->f;
@@ -95,7 +95,8 @@ static void backward_ffn(backward *b, int64_t layer, int64_t tokens, const layer
     forward *f = b->f;
     const config *c = &f->m->cfg;
     const layer_weights *w = &f->m->layers[layer];
-    backward_project(b, layer, TARGET_DOWN, tokens, acts->glu_norm, dx, acts, b->d_glu, false, true);
+    backward_project(b, layer, TARGET_DOWN, tokens, acts->glu_norm, dx, acts, b->d_glu, false,
+                     true);
     if (c->sub_norms)
         op_rmsnorm_backward(f->be, acts->glu, w->ffn_sub_norm, b->d_glu, tokens, c->ffn,
                             c->norm_epsilon, b->d_glu, false);
@@ -147,8 +148,10 @@ void backward_layer(backward *b, int64_t layer, const token_batch *batch, const 
     backward_attention(b, layer, batch, acts);
     backward_project(b, layer, TARGET_V, tokens, acts->norm1, b->dv, acts, b->d_norm, false,
                      !lowest);
-    backward_project(b, layer, TARGET_K, tokens, acts->norm1, b->dk, acts, b->d_norm, true, !lowest);
-    backward_project(b, layer, TARGET_Q, tokens, acts->norm1, b->dq, acts, b->d_norm, true, !lowest);
+    backward_project(b, layer, TARGET_K, tokens, acts->norm1, b->dk, acts, b->d_norm, true,
+                     !lowest);
+    backward_project(b, layer, TARGET_Q, tokens, acts->norm1, b->dq, acts, b->d_norm, true,
+                     !lowest);
     if (!lowest)
         op_rmsnorm_backward(f->be, acts->in, f->m->layers[layer].attn_norm, b->d_norm, tokens,
                             c->hidden, c->norm_epsilon, dx, true);

@@ -22,11 +22,11 @@ static size_t place(evaluator *e, const model *m, int64_t tokens, buffer *buf) {
     struct {
         view *at;
         size_t size;
-    } pieces[] = {{&e->x, rows},        {&e->picked, rows},
-                  {&e->losses, array},  {&e->head_scratch, head_loss_scratch_bytes(m->be, m->head)},
-                  {&e->ids, array},     {&e->positions, array},
-                  {&e->first, array},   {&e->last, array},
-                  {&e->rows, array},    {&e->targets, array}};
+    } pieces[] = {{&e->x, rows},       {&e->picked, rows},
+                  {&e->losses, array}, {&e->head_scratch, head_loss_scratch_bytes(m->be, m->head)},
+                  {&e->ids, array},    {&e->positions, array},
+                  {&e->first, array},  {&e->last, array},
+                  {&e->rows, array},   {&e->targets, array}};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         *pieces[i].at = (view){buf, at};
         at += round_up(pieces[i].size, 64);
@@ -36,10 +36,10 @@ static size_t place(evaluator *e, const model *m, int64_t tokens, buffer *buf) {
     return at;
 }
 
-static int create(evaluator *e, const model *m, int64_t tokens, bool smooth, const adapter_use *uses,
-                  size_t use_count, weft_error *err) {
-    forward_options options = {.tokens_max = tokens, .positions_max = tokens, .smooth = smooth,
-                               .rank_max = 1};
+static int create(evaluator *e, const model *m, int64_t tokens, bool smooth,
+                  const adapter_use *uses, size_t use_count, weft_error *err) {
+    forward_options options = {
+        .tokens_max = tokens, .positions_max = tokens, .smooth = smooth, .rank_max = 1};
     for (size_t i = 0; i < use_count; i++)
         for (int64_t p = 0; p < uses[i].adapter->layer_count * TARGET_COUNT; p++)
             if (uses[i].adapter->pairs[p].rank > options.rank_max)
@@ -78,8 +78,11 @@ static void record(evaluator *e, int64_t count) {
     backend_write(be, e->last, b->last, size);
     backend_write(be, e->rows, e->host_rows, picked);
     backend_write(be, e->targets, e->host_targets, picked);
-    token_batch batch = {.tokens = b->tokens, .ids = e->ids, .positions = e->positions,
-                         .first = e->first, .last = e->last};
+    token_batch batch = {.tokens = b->tokens,
+                         .ids = e->ids,
+                         .positions = e->positions,
+                         .first = e->first,
+                         .last = e->last};
     forward_embed(&e->f, &batch, e->x);
     for (int64_t i = 0; i < c->layer_count; i++)
         forward_layer(&e->f, i, &batch, &e->acts, NULL, e->x);
@@ -106,8 +109,7 @@ static int evaluate_batch(evaluator *e, evaluation *out, weft_error *err) {
     int submitted = backend_submit(e->f.be, rc ? &late : err);
     if (rc || submitted) return rc ? rc : submitted;
     for (int64_t i = 0; i < count; i++) out->loss_sum += (double)e->host_losses[i];
-    if (!isfinite(out->loss_sum))
-        return err_set(err, WEFT_ERR_NUMERIC, "the loss is not a number");
+    if (!isfinite(out->loss_sum)) return err_set(err, WEFT_ERR_NUMERIC, "the loss is not a number");
     return WEFT_OK;
 }
 

@@ -1,5 +1,5 @@
-/* One optimisation step. Memory: the inputs of every layer, then either all layers' activations or one
- * set that the backward fills again layer by layer (recomputation). */
+/* One optimisation step. Memory: the inputs of every layer, then either all layers' activations or
+ * one set that the backward fills again layer by layer (recomputation). */
 #include "train/step.h"
 
 #include "base/os.h"
@@ -27,7 +27,8 @@ struct train_step {
     int32_t *host_rows; /* 2 * T: rows, targets */
 };
 
-/* Carve the work space; with buf NULL only the size is wanted (then s needs only o and layer_count). */
+/* Carve the work space; with buf NULL only the size is wanted (then s needs only o and
+ * layer_count). */
 static size_t place(train_step *s, const config *c, size_t param_count, int32_t rank,
                     size_t head_bytes, buffer *buf) {
     size_t tokens = (size_t)s->o.micro_tokens, array = tokens * sizeof(int32_t), at = 0;
@@ -35,11 +36,11 @@ static size_t place(train_step *s, const config *c, size_t param_count, int32_t 
     struct {
         view *at;
         size_t size;
-    } pieces[] = {{&s->final, rows},     {&s->dx, rows},         {&s->picked, rows},
-                  {&s->d_picked, rows},  {&s->losses, array},    {&s->head_scratch, head_bytes},
-                  {&s->norm_sum, 8},     {&s->ids, array},       {&s->positions, array},
-                  {&s->first, array},    {&s->last, array},      {&s->rows, array},
-                  {&s->targets, array},  {&s->gradients, flat},  {&s->moment1, flat},
+    } pieces[] = {{&s->final, rows},    {&s->dx, rows},        {&s->picked, rows},
+                  {&s->d_picked, rows}, {&s->losses, array},   {&s->head_scratch, head_bytes},
+                  {&s->norm_sum, 8},    {&s->ids, array},      {&s->positions, array},
+                  {&s->first, array},   {&s->last, array},     {&s->rows, array},
+                  {&s->targets, array}, {&s->gradients, flat}, {&s->moment1, flat},
                   {&s->moment2, flat}};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         *pieces[i].at = (view){buf, at};
@@ -77,7 +78,8 @@ size_t step_bytes(const config *c, const adapter_settings *shape, const step_opt
     }
     params *= (size_t)c->layer_count;
     forward_options options = scratch_options(o, shape->rank);
-    return place(&s, c, params, shape->rank, head_bytes, NULL) + forward_scratch_bytes(c, &options) +
+    return place(&s, c, params, shape->rank, head_bytes, NULL) +
+           forward_scratch_bytes(c, &options) +
            backward_scratch_bytes(c, o->micro_tokens, shape->rank, o->dropout > 0);
 }
 
@@ -158,8 +160,11 @@ static int64_t upload(train_step *s, const micro_batch *b, token_batch *batch) {
     backend_write(be, s->last, b->last, size);
     backend_write(be, s->rows, rows, (size_t)count * sizeof(int32_t));
     backend_write(be, s->targets, targets, (size_t)count * sizeof(int32_t));
-    *batch = (token_batch){.tokens = b->tokens, .ids = s->ids, .positions = s->positions,
-                           .first = s->first, .last = s->last};
+    *batch = (token_batch){.tokens = b->tokens,
+                           .ids = s->ids,
+                           .positions = s->positions,
+                           .first = s->first,
+                           .last = s->last};
     return count;
 }
 

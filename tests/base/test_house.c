@@ -73,8 +73,9 @@ static void check_file(size_t layer, const char *path) {
             faults++;
         }
         size_t end = strcspn(text, "\n");
-        if (strncmp(text, "typedef", 7) && strncmp(text, "struct", 6) && end && text[end - 1] == '{' &&
-            text[0] != ' ' && text[0] != '}' && text[0] != '#' && !strchr(text, '='))
+        if (strncmp(text, "typedef", 7) && strncmp(text, "struct", 6) && end &&
+            text[end - 1] == '{' && text[0] != ' ' && text[0] != '}' && text[0] != '#' &&
+            !strchr(text, '='))
             start = line;
         if (text[0] == '}' && start) {
             if (line - start > FUNCTION_LINES_MAX) {
@@ -101,7 +102,8 @@ static void test_layers_and_sizes(void **state) {
         if (!dir) continue;
         for (struct dirent *e; (e = readdir(dir));) {
             size_t n = strlen(e->d_name);
-            if (n < 3 || (strcmp(e->d_name + n - 2, ".c") && strcmp(e->d_name + n - 2, ".h"))) continue;
+            if (n < 3 || (strcmp(e->d_name + n - 2, ".c") && strcmp(e->d_name + n - 2, ".h")))
+                continue;
             snprintf(path, sizeof path, WEFT_ROOT "/%s/%s", layers[i].folder, e->d_name);
             check_file(i, path);
             files++;

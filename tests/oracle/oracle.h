@@ -10,8 +10,8 @@
 
 typedef struct oracle {
     const char *dir;
-    json_t *plain, *exact;           /* oracle.json, exact.json */
-    safetensors_file *t, *x;         /* oracle.safetensors, exact.safetensors */
+    json_t *plain, *exact;   /* oracle.json, exact.json */
+    safetensors_file *t, *x; /* oracle.safetensors, exact.safetensors */
     model *m;
     bool cut; /* a directory with fewer tensors: what is missing is skipped, and said */
     int passed, failed, skipped;
@@ -19,7 +19,8 @@ typedef struct oracle {
     float alpha;
 } oracle;
 
-/* One line a check: error against bound (or a count against what is allowed), and the tally. A NaN fails. */
+/* One line a check: error against bound (or a count against what is allowed), and the tally. A NaN
+ * fails. */
 void report(oracle *o, const char *name, double error, double bound, const char *note);
 void report_skip(oracle *o, const char *name, const char *why);
 
@@ -32,12 +33,13 @@ double relative(const float *a, const float *b, int64_t count);
 /* The ids of a JSON array; the caller frees. */
 int32_t *oracle_ids(const json_t *list, int64_t *count);
 
-/* A fresh adapter over all projections whose parameters are the tensors PREFIX + module + .lora_A/B.weight
- * (A from fallback_prefix where PREFIX has none, B zero). */
+/* A fresh adapter over all projections whose parameters are the tensors PREFIX + module +
+ * .lora_A/B.weight (A from fallback_prefix where PREFIX has none, B zero). */
 adapter *oracle_adapter(oracle *o, const char *prefix, const char *fallback_prefix);
 
-/* For each tensor of exact.safetensors that begins with prefix: the worst relative difference of flat
- * (laid out as the adapter's parameters) among A or among B tensors. -1 where there is none. */
+/* For each tensor of exact.safetensors that begins with prefix: the worst relative difference of
+ * flat (laid out as the adapter's parameters) among A or among B tensors. -1 where there is none.
+ */
 double worst_pair(oracle *o, const adapter *a, const float *flat, const char *prefix, bool b);
 
 /* A step of oracle.json as one micro-batch. */

@@ -1,6 +1,7 @@
 /* oracle_check MODEL.gguf ORACLE_DIR [--device cpu] [--cpu-mask N] [--threads N] [--cut]
- * Holds every golden comparison of a directory against the model: one line a check with the measured
- * error and its bound, then "N passed, N failed". Exit 0 if all hold, 1 if one falls short, 2 on usage. */
+ * Holds every golden comparison of a directory against the model: one line a check with the
+ * measured error and its bound, then "N passed, N failed". Exit 0 if all hold, 1 if one falls
+ * short, 2 on usage. */
 #include "oracle/oracle.h"
 
 #include <math.h>
@@ -11,14 +12,18 @@
 void report(oracle *o, const char *name, double error, double bound, const char *note) {
     bool good = error <= bound; /* false for NaN */
     printf("%-4s %-52s %10.3g  bound %8.3g %s\n", good ? "ok" : "FAIL", name, error, bound, note);
-    if (good) o->passed++;
-    else o->failed++;
+    if (good)
+        o->passed++;
+    else
+        o->failed++;
 }
 
 void report_skip(oracle *o, const char *name, const char *why) {
     printf("%-4s %-52s %s\n", o->cut ? "skip" : "FAIL", name, why);
-    if (o->cut) o->skipped++;
-    else o->failed++;
+    if (o->cut)
+        o->skipped++;
+    else
+        o->failed++;
 }
 
 const float *oracle_floats(const safetensors_file *file, const char *name, int64_t *count) {
@@ -69,7 +74,8 @@ bool oracle_batch(const json_t *step, micro_batch *b) {
     return true;
 }
 
-static void tensor_name(char *name, size_t size, const char *prefix, int64_t layer, int t, char side) {
+static void tensor_name(char *name, size_t size, const char *prefix, int64_t layer, int t,
+                        char side) {
     snprintf(name, size, "%smodel.layers.%lld.%s.lora_%c.weight", prefix, (long long)layer,
              target_module((target)t), side);
 }
@@ -84,7 +90,8 @@ static bool place(const safetensors_file *f, const char *name, float *to, int64_
 }
 
 adapter *oracle_adapter(oracle *o, const char *prefix, const char *fallback_prefix) {
-    adapter_settings settings = {.rank = o->rank, .alpha = o->alpha, .targets = (1u << TARGET_COUNT) - 1};
+    adapter_settings settings = {
+        .rank = o->rank, .alpha = o->alpha, .targets = (1u << TARGET_COUNT) - 1};
     adapter *a = NULL;
     if (adapter_create(&o->m->cfg, o->m->be, &settings, &a, NULL)) return NULL;
     float *params = calloc(a->param_count, sizeof *params);
@@ -165,16 +172,22 @@ static int usage(void) {
 static bool parse(int argc, char **argv, oracle *o, const char **path, backend_options *device) {
     for (int i = 1; i < argc; i++) {
         bool more = i + 1 < argc;
-        if (!strcmp(argv[i], "--cut")) o->cut = true;
+        if (!strcmp(argv[i], "--cut"))
+            o->cut = true;
         else if (!strcmp(argv[i], "--cpu-mask") && more)
             device->cpu_mask = (uint32_t)strtoul(argv[++i], NULL, 0);
-        else if (!strcmp(argv[i], "--threads") && more) device->thread_count = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--threads") && more)
+            device->thread_count = atoi(argv[++i]);
         else if (!strcmp(argv[i], "--device") && more) {
             if (strcmp(argv[++i], "cpu") != 0) return false;
-        } else if (argv[i][0] == '-') return false;
-        else if (!*path) *path = argv[i];
-        else if (!o->dir) o->dir = argv[i];
-        else return false;
+        } else if (argv[i][0] == '-')
+            return false;
+        else if (!*path)
+            *path = argv[i];
+        else if (!o->dir)
+            o->dir = argv[i];
+        else
+            return false;
     }
     return *path && o->dir;
 }

@@ -74,13 +74,14 @@ void check_text(oracle *o) {
     }
     char name[64];
     snprintf(name, sizeof name, "tokenize: %zu texts that differ", json_array_size(cases));
-    report(o, json_array_size(cases) ? name : "tokenize: no texts", json_array_size(cases) ? wrong : 1,
-           0, "");
+    report(o, json_array_size(cases) ? name : "tokenize: no texts",
+           json_array_size(cases) ? wrong : 1, 0, "");
     check_chat(o);
 }
 
 /* One prompt through a session: all logits, (count, vocab); the caller frees. */
-static float *evaluate(oracle *o, bool smooth, const adapter *a, const int32_t *ids, int64_t count) {
+static float *evaluate(oracle *o, bool smooth, const adapter *a, const int32_t *ids,
+                       int64_t count) {
     session_options options = {.context = count, .smooth = smooth};
     session *s = NULL;
     adapter_use use = {a, 1};
@@ -153,9 +154,10 @@ static void check_prompt(oracle *o, bool smooth, const char *set, size_t i, cons
         if (wanted) {
             error = relative(logits + (count - 1) * vocab, wanted, vocab);
             if (!(error <= worst->logits)) worst->logits = error;
-        } else if (smooth) report_skip(o, name, "no such tensor");
-        compare_argmax(logits, vocab, json_object_get(prompt, "argmax"), 0, count, &worst->different,
-                       &worst->gap);
+        } else if (smooth)
+            report_skip(o, name, "no such tensor");
+        compare_argmax(logits, vocab, json_object_get(prompt, "argmax"), 0, count,
+                       &worst->different, &worst->gap);
         worst->positions += count;
     }
     free(ids);
@@ -194,8 +196,8 @@ static void check_greedy(oracle *o) {
     const json_t *prompts = json_object_get(o->plain, "logits");
     tally worst = {0};
     for (size_t i = 0; i < json_array_size(texts); i++) {
-        int64_t count, prompt = (int64_t)json_array_size(
-                           json_object_get(json_array_get(prompts, i), "ids"));
+        int64_t count,
+            prompt = (int64_t)json_array_size(json_object_get(json_array_get(prompts, i), "ids"));
         const json_t *list = json_object_get(json_array_get(texts, i), "ids");
         int32_t *ids = oracle_ids(list, &count);
         json_t *next = json_array();
@@ -211,8 +213,10 @@ static void check_greedy(oracle *o) {
         free(ids);
         free(logits);
     }
-    if (worst.positions) report_argmax(o, "rounded: greedy text, arg-max that differ", &worst);
-    else report_skip(o, "rounded: greedy text", "none stored");
+    if (worst.positions)
+        report_argmax(o, "rounded: greedy text, arg-max that differ", &worst);
+    else
+        report_skip(o, "rounded: greedy text", "none stored");
 }
 
 void check_rounded(oracle *o) {
@@ -225,9 +229,10 @@ void check_rounded(oracle *o) {
     check_greedy(o);
 }
 
-/* One BitLinear: stored input through op_quantise and op_ternary_matmul, against the stored output. */
-static bool run_linear(oracle *o, const ternary_weight *w, const float *x, int64_t tokens, int64_t cols,
-                       int64_t rows, float *y) {
+/* One BitLinear: stored input through op_quantise and op_ternary_matmul, against the stored output.
+ */
+static bool run_linear(oracle *o, const ternary_weight *w, const float *x, int64_t tokens,
+                       int64_t cols, int64_t rows, float *y) {
     backend *be = o->m->be;
     size_t at_q8 = round_up((size_t)(tokens * cols) * sizeof(float), 64);
     size_t at_y = at_q8 + round_up(quantised_bytes(tokens, cols), 64);
@@ -248,7 +253,8 @@ static void compare_linear(const float *y, const float *wanted, int64_t tokens, 
                            int64_t *over, double *worst) {
     for (int64_t t = 0; t < tokens; t++) {
         double largest = 0;
-        for (int64_t j = 0; j < rows; j++) largest = fmax(largest, fabs((double)wanted[t * rows + j]));
+        for (int64_t j = 0; j < rows; j++)
+            largest = fmax(largest, fabs((double)wanted[t * rows + j]));
         for (int64_t j = 0; j < rows; j++) {
             double error = fabs((double)y[t * rows + j] - (double)wanted[t * rows + j]) / largest;
             *over += !(error <= 2e-6);
@@ -277,7 +283,8 @@ void check_trace(oracle *o) {
             float *y = malloc((size_t)ny * sizeof *y);
             if (!y || !run_linear(o, o->m->layers[layer].proj[t], x, nx / cols, cols, rows, y))
                 worst = NAN;
-            else compare_linear(y, wanted, nx / cols, rows, &over, &worst);
+            else
+                compare_linear(y, wanted, nx / cols, rows, &over, &worst);
             total += ny;
             free(y);
         }

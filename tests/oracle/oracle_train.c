@@ -15,15 +15,16 @@ typedef struct run_result {
 
 static optimiser_settings optimiser_of(const oracle *o) {
     const json_t *j = json_object_get(o->plain, "optimizer"), *betas = json_object_get(j, "betas");
-    return (optimiser_settings){
-        .rate = (float)json_number_value(json_object_get(j, "lr")),
-        .beta1 = (float)json_number_value(json_array_get(betas, 0)),
-        .beta2 = (float)json_number_value(json_array_get(betas, 1)),
-        .epsilon = (float)json_number_value(json_object_get(j, "eps")),
-        .weight_decay = (float)json_number_value(json_object_get(j, "weight_decay"))};
+    return (optimiser_settings){.rate = (float)json_number_value(json_object_get(j, "lr")),
+                                .beta1 = (float)json_number_value(json_array_get(betas, 0)),
+                                .beta2 = (float)json_number_value(json_array_get(betas, 1)),
+                                .epsilon = (float)json_number_value(json_object_get(j, "eps")),
+                                .weight_decay =
+                                    (float)json_number_value(json_object_get(j, "weight_decay"))};
 }
 
-/* Take `count` steps of oracle.json with adapter a; with update false only the gradients are wanted. */
+/* Take `count` steps of oracle.json with adapter a; with update false only the gradients are
+ * wanted. */
 static void run_steps(oracle *o, adapter *a, const step_options *options, size_t count, bool update,
                       run_result *r) {
     const json_t *steps = json_object_get(o->plain, "steps");
@@ -43,8 +44,8 @@ static void run_steps(oracle *o, adapter *a, const step_options *options, size_t
                 r->gradients[i][k] /= (float)b.target_count;
         }
         if (r->ok && update)
-            r->ok = !train_step_update(s, &settings, (int64_t)i + 1, b.target_count, &r->grad_norm[i],
-                                       &err);
+            r->ok = !train_step_update(s, &settings, (int64_t)i + 1, b.target_count,
+                                       &r->grad_norm[i], &err);
         if (!update) train_step_discard(s);
         micro_batch_destroy(&b);
     }
@@ -71,11 +72,14 @@ static double worst_loss(const run_result *r, const json_t *wanted, size_t count
 static void report_pairs(oracle *o, const char *name, const adapter *a, const float *flat,
                          const char *prefix, bool b, double bound) {
     double worst = flat ? worst_pair(o, a, flat, prefix, b) : NAN;
-    if (worst == -1) report_skip(o, name, "no such tensors");
-    else report(o, name, worst, bound, "");
+    if (worst == -1)
+        report_skip(o, name, "no such tensors");
+    else
+        report(o, name, worst, bound, "");
 }
 
-/* Logits of prompt 0 with an adapter, against wanted (vocab floats): relative error, NaN on failure. */
+/* Logits of prompt 0 with an adapter, against wanted (vocab floats): relative error, NaN on
+ * failure. */
 static double tuned_error(oracle *o, const adapter *a, bool smooth, const float *wanted) {
     int64_t count;
     const json_t *prompt = json_array_get(json_object_get(o->plain, "logits"), 0);
@@ -105,15 +109,16 @@ static void report_final(oracle *o, adapter *a) {
     const float *wanted = oracle_floats(o->x, "smooth.tuned.logits.0", NULL);
     if (wanted) {
         report(o, "smooth: tuned logits, relative", tuned_error(o, a, true, wanted), 2e-5, "");
-    } else report_skip(o, "smooth: tuned logits", "no such tensor");
+    } else
+        report_skip(o, "smooth: tuned logits", "no such tensor");
     free(params);
 }
 
 static void check_smooth_steps(oracle *o, size_t count, bool recompute) {
     const json_t *wanted = json_object_get(json_object_get(o->exact, "smooth"), "steps");
     adapter *a = oracle_adapter(o, "init.", "init.");
-    step_options options = {.micro_tokens = 256, .positions_max = 128, .smooth = true,
-                            .recompute = recompute};
+    step_options options = {
+        .micro_tokens = 256, .positions_max = 128, .smooth = true, .recompute = recompute};
     run_result r = {0};
     char name[80];
     const char *how = recompute ? " (recomputed)" : "";
@@ -191,7 +196,8 @@ void check_training(oracle *o) {
 /* PEFT's own adapter: the tensors that it saved, and what they do. */
 static void check_loaded(oracle *o, const adapter *a) {
     adapter *wanted = oracle_adapter(o, "final.", "final.");
-    float *got = malloc(a->param_count * sizeof *got), *stored = malloc(a->param_count * sizeof *got);
+    float *got = malloc(a->param_count * sizeof *got),
+          *stored = malloc(a->param_count * sizeof *got);
     bool good = wanted && got && stored && wanted->param_count == a->param_count &&
                 !adapter_get_params(a, got, NULL) && !adapter_get_params(wanted, stored, NULL);
     report(o, "PEFT adapter: parameters, relative",
@@ -207,9 +213,10 @@ static void check_loaded(oracle *o, const adapter *a) {
            good ? tuned_error(o, a, true, reference) : NAN, 2e-5, "");
     const float *tuned = oracle_floats(o->t, "tuned.logits.0", NULL);
     if (tuned)
-        report(o, "PEFT adapter: rounded logits against PEFT, relative", tuned_error(o, a, false, tuned),
-               0.02, "");
-    else report_skip(o, "PEFT adapter: rounded logits", "no such tensor");
+        report(o, "PEFT adapter: rounded logits against PEFT, relative",
+               tuned_error(o, a, false, tuned), 0.02, "");
+    else
+        report_skip(o, "PEFT adapter: rounded logits", "no such tensor");
     adapter_free(&wanted);
     free(got);
     free(stored);

@@ -162,8 +162,8 @@ bool reference_logits(const gguf_file *file, const config *c, const adapter *a, 
     reference r = {.file = file, .c = c, .a = a, .params = params, .tokens = count, .ok = true};
     int64_t width = c->heads * c->head_dim, kv_width = c->kv_heads * c->head_dim;
     int64_t largest = c->vocab > c->ffn ? c->vocab * c->hidden : c->ffn * c->hidden;
-    int64_t sizes[9] = {c->hidden, c->hidden, width, kv_width, kv_width, width, c->ffn, c->ffn,
-                        c->hidden};
+    int64_t sizes[9] = {c->hidden, c->hidden, width,  kv_width, kv_width,
+                        width,     c->ffn,    c->ffn, c->hidden};
     double **arrays[9] = {&r.x, &r.h, &r.q, &r.k, &r.v, &r.att, &r.gate, &r.up, &r.out};
     r.weights = malloc((size_t)largest * sizeof(float));
     for (int i = 0; i < 9; i++) {

@@ -1,6 +1,6 @@
-/* The forward pass in plain double precision, smooth (no rounding), for one prompt: the yardstick of
- * oracle_check where a directory has no stored answer. Slow, simple, and no code shared with the engine
- * but the unpacking of weights. */
+/* The forward pass in plain double precision, smooth (no rounding), for one prompt: the yardstick
+ * of oracle_check where a directory has no stored answer. Slow, simple, and no code shared with the
+ * engine but the unpacking of weights. */
 #ifndef ORACLE_REFERENCE_H
 #define ORACLE_REFERENCE_H
 
