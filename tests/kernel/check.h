@@ -52,6 +52,6 @@ void check_compare(check *c, const char *what, const float *expected, const floa
 void check_same_bytes(check *c, const char *what, const void *expected, const void *got, size_t n);
 
 /* bench_kernels.c: time every case of its list; returns the exit status. */
-int bench_run(const kernels *k, uint32_t flags);
+int bench_run(const kernels *k, uint32_t flags, const char *filter);
 
 #endif

@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
     uint32_t flags = cpu_flags() & mask;
     kernels k;
     kernels_init(&k, flags);
-    if (bench) return bench_run(&k, flags);
+    if (bench) return bench_run(&k, flags, filter);
     int failures = run_level(0, filter);
     if (flags & CPU_AVX2) failures += run_level(CPU_AVX2, filter);
     printf("%d failures\n", failures);
