@@ -13,7 +13,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define SENDERS_MAX 65536 /* distinct addresses counted; those seen later are not */
+#define PARTS_MAX           20000 /* lines that may part a message; each costs over 1 KiB */
+#define ADDRESSES_BYTES_MAX 8192  /* of a header field of addresses; what is over is cut */
+#define SENDERS_MAX         65536 /* distinct addresses counted; those seen later are not */
 
 /* What is done with each message of a mailbox: raw is empty where it was over the limit. */
 typedef int (*record_visit)(void *context, ingest_reader *r, const bytes *raw, uint64_t number);
@@ -35,33 +37,62 @@ static size_t protection_bytes(const bytes *line) {
 typedef struct record {
     bytes raw;
     uint64_t number; /* 0 before the first separator */
+    uint64_t part_count;
+    size_t field_bytes; /* of the address field that is being read, or 0 */
     bool too_long, after_gap;
 } record;
+
+/* Whether a field of addresses begins here: "From:", "Reply-To :" ... */
+static bool is_address_field(const char *line) {
+    static const char *const names[] = {"from", "to", "cc", "bcc", "sender", "reply-to"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t size = strlen(names[i]);
+        if (strncasecmp(line, names[i], size)) continue;
+        if (line[size + strspn(line + size, " \t")] == ':') return true;
+    }
+    return false;
+}
+
+/* How much of this line is kept. GMime goes through nested address groups by recursion, in the
+ * headers of every message, attached ones too: a long enough field would exhaust the stack. The cut
+ * is made wherever a line looks like such a field, since only GMime knows which ones are. */
+static size_t line_room(record *rec, const char *line, size_t size) {
+    bool folded = size && (line[0] == ' ' || line[0] == '\t');
+    if (!folded) rec->field_bytes = 0;
+    if (!folded && !is_address_field(line)) return size;
+    if (folded && !rec->field_bytes) return size;
+    size_t room = ADDRESSES_BYTES_MAX - rec->field_bytes;
+    if (size > room) size = room;
+    rec->field_bytes += size;
+    return size;
+}
 
 static int record_end(record *rec, ingest_reader *r, record_visit visit, void *context) {
     int rc = WEFT_OK;
     if (!rec->number) {
         if (rec->raw.size && !text_is_blank(rec->raw.data))
             reader_skip(r, "record", 0, "text before the first message", "");
-    } else if (rec->too_long) {
-        bytes_clear(&rec->raw);
-        rc = visit(context, r, &rec->raw, rec->number);
     } else {
+        if (rec->too_long || rec->part_count > PARTS_MAX) bytes_clear(&rec->raw);
         rc = visit(context, r, &rec->raw, rec->number);
     }
     bytes_clear(&rec->raw);
     rec->too_long = false;
+    rec->part_count = rec->field_bytes = 0;
     return rc;
 }
 
 static int record_line(record *rec, ingest_reader *r, const line_reader *lines) {
-    size_t skip = protection_bytes(&lines->line);
-    size_t room = INGEST_LINE_BYTES_MAX - rec->raw.size;
-    rec->after_gap = !lines->line.size;
-    if (lines->too_long || lines->line.size + 1 > room) rec->too_long = true;
+    const bytes *line = &lines->line;
+    size_t skip = protection_bytes(line);
+    rec->after_gap = !line->size;
+    if (line->size > 2 && !memcmp(line->data, "--", 2)) rec->part_count++;
+    if (lines->too_long || line->size + 1 > INGEST_LINE_BYTES_MAX - rec->raw.size)
+        rec->too_long = true;
     if (rec->too_long) return WEFT_OK;
-    if (!bytes_add(&rec->raw, lines->line.data + skip, lines->line.size - skip) ||
-        !bytes_add_char(&rec->raw, '\n'))
+    size_t size = line_room(rec, line->data + skip, line->size - skip);
+    if (!size && line->size) return WEFT_OK; /* an empty line would end the headers */
+    if (!bytes_add(&rec->raw, line->data + skip, size) || !bytes_add_char(&rec->raw, '\n'))
         return reader_no_memory(r);
     return WEFT_OK;
 }
@@ -254,7 +285,9 @@ static int learn_message(ingest_reader *r, GMimeMessage *message, uint64_t numbe
 
 static int learn_record(void *context, ingest_reader *r, const bytes *raw, uint64_t number) {
     (void)context;
-    if (!raw->size) return reader_skip(r, "record", number, "empty or over 64 MiB", ""), WEFT_OK;
+    if (!raw->size)
+        return reader_skip(r, "record", number, "empty, over 64 MiB, or of over 20000 parts", ""),
+               WEFT_OK;
     GMimeMessage *message = message_parse(raw->data, raw->size);
     if (!message) return reader_skip(r, "record", number, "not a mail message", ""), WEFT_OK;
     int rc = learn_message(r, message, number);

@@ -344,6 +344,35 @@ static void mbox_skips(void **state) {
     expect_skip("a.mbox", "stray\n\n" ME "\ngood\n", "text before the first message", "a.mbox");
 }
 
+/* What would exhaust the stack or the memory of the MIME parser is cut or left out before it. */
+static void mbox_limits(void **state) {
+    (void)state;
+    bytes text = {0};
+    bytes_add_text(&text, ME "To: ");
+    for (int i = 0; i < 300000; i++) bytes_add_text(&text, "g: a@b, ");
+    bytes_add_text(&text, "\nCc:");
+    for (int i = 0; i < 100000; i++) bytes_add_text(&text, "\n\tg: a@b,");
+    bytes_add_text(&text,
+                   "\nSubject: s\n\ngood\n\n" ME "Content-Type: message/rfc822\n\nSender : ");
+    for (int i = 0; i < 300000; i++) bytes_add_text(&text, "g: a@b, ");
+    bytes_add_text(&text, "\n\nx\n\n" ME "Content-Type: multipart/mixed; boundary=b\n\n");
+    for (int i = 0; i < 20001; i++) bytes_add_text(&text, "--b\n\nx\n");
+    bytes_add_text(&text, "\n" ME "Subject: n\n");
+    for (int i = 0; i < 2000; i++)
+        bytes_printf(&text, "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n", i, i);
+    bytes_add_text(&text, "\nx\n\n" ME "Subject: t\n\n");
+    while (text.size < INGEST_LINE_BYTES_MAX + (12u << 20))
+        bytes_add_text(&text, "A line of text.\n");
+    bytes_add_text(&text, "\n" ME "Subject: s\n\nlast\n");
+    read_bytes("a.mbox", text.data, text.size);
+    bytes_free(&text);
+    assert_int_equal(last.rc, WEFT_OK);
+    assert_string_equal(last.seen.data, "user=Write an email about: s|assistant=good|\n"
+                                        "user=Write an email about: s|assistant=last|\n");
+    assert_int_equal(skipped("no text part"), 2);
+    assert_int_equal(skipped("empty, over 64 MiB, or of over 20000 parts"), 2);
+}
+
 static void folders(void **state) {
     (void)state;
     assert_int_equal(os_make_dirs(in_folder("mail/deep"), NULL), WEFT_OK);
@@ -525,6 +554,7 @@ int main(void) {
         cmocka_unit_test(mbox_quotes),
         cmocka_unit_test(mbox_owner),
         cmocka_unit_test(mbox_skips),
+        cmocka_unit_test(mbox_limits),
         cmocka_unit_test(folders),
         cmocka_unit_test(errors),
         cmocka_unit_test(forced_source),
