@@ -1,5 +1,6 @@
-/* The table of known split patterns. It owns the facts; what runs them is splitter.c. Names whose patterns
- * are not established are not in the table, so that such a file is refused and never misread. */
+/* The table of known split patterns. It owns the facts; what runs them is splitter.c. Names whose
+ * patterns are not established are not in the table, so that such a file is refused and never
+ * misread. */
 #include "text/pretokenizers.h"
 
 #include <string.h>
@@ -7,9 +8,11 @@
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define SPACES       "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define GPT2                                                                                       \
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+"                                                \
+    "| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define LLAMA3                                                                                     \
-    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES
+    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"                                      \
+                 "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES
 #define QWEN2                                                                                      \
     CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES
 #define QWEN35                                                                                     \
@@ -35,9 +38,8 @@
     "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|" SPACES
 #define CJK_DEEPSEEK3 "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+"
 #define CJK_DEEPSEEK  "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
-#define BLOOM                                                                                      \
-    " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
-#define PUNCTUATION "[\\p{P}\\$\\+<=>\\^~\\|"
+#define BLOOM         " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
+#define PUNCTUATION   "[\\p{P}\\$\\+<=>\\^~\\|"
 
 /* Letters of bicameral alphabets, as DeepSeek LLM lists them. */
 #define DEEPSEEK_LETTERS                                                                           \
@@ -62,90 +64,93 @@
 
 const char *const pretokenizer_gpt2_pattern = GPT2;
 
-/* SuperBPE groups digits in threes from the right; its own form of the second stage, an empty match at
- * (?=(\d{3})+(?!\d)), takes quadratic time, and this one cuts at the same places. DeepSeek LLM's third
- * stage is \s+$ there; the look-behind only spares the search its repeated starts. */
+/* SuperBPE groups digits in threes from the right. Its own form of the second stage, an empty match
+ * at (?=(\d{3})+(?!\d)), takes quadratic time; this one cuts at the same places. DeepSeek LLM's
+ * fourth stage is \s+$ there; the look-behind only spares the search its repeated starts. */
 #define SUPERBPE_THREES "(?<!\\d)\\d{1,2}(?=(?:\\d{3})+(?!\\d))|\\d{3}"
 #define SPACES_AT_END   "(?<!\\s)\\s+\\z"
 
-#define SAME(name, ignore, bos, ...)                                                               \
-    { name, ignore, bos, {__VA_ARGS__} }
+/* clang-format off */
+#define PRE(name, ignore, bos, ...) { name, ignore, bos, { __VA_ARGS__ } }
+/* clang-format on */
 
 /* The first of several names with the same pattern is the one that is written to files. */
 static const pretokenizer table[] = {
-    SAME("llama-bpe", true, true, LLAMA3),
-    SAME("llama3", true, true, LLAMA3),
-    SAME("llama-v3", true, true, LLAMA3),
-    SAME("falcon3", true, true, LLAMA3),
-    SAME("falcon-h1", true, true, LLAMA3),
-    SAME("pixtral", true, true, LLAMA3),
-    SAME("midm-2.0", true, true, LLAMA3),
-    SAME("lfm2", true, true, LLAMA3),
-    SAME("jina-v5-nano", true, true, LLAMA3),
-    SAME("smaug-bpe", false, false, LLAMA3),
-    SAME("dbrx", false, false, LLAMA3),
-    SAME("glm4", false, false, LLAMA3),
-    SAME("chatglm-bpe", false, false, LLAMA3),
-    SAME("qwen2", false, false, QWEN2),
-    SAME("deepseek-r1-qwen", false, false, QWEN2),
-    SAME("megrez", false, false, QWEN2),
-    SAME("kormo", false, false, QWEN2),
-    SAME("f2llmv2", false, false, QWEN2),
-    SAME("stablelm2", false, false, QWEN2),
-    SAME("hunyuan", false, false, QWEN2),
-    SAME("solar-open", false, false, QWEN2),
-    SAME("grok-2", false, false, QWEN2),
-    SAME("qwen35", false, false, QWEN35),
-    SAME("gpt-2", false, false, GPT2),
-    SAME("phi-2", false, false, GPT2),
-    SAME("mpt", false, false, GPT2),
-    SAME("olmo", false, false, GPT2),
-    SAME("jais", false, false, GPT2),
-    SAME("trillion", false, false, GPT2),
-    SAME("granite-docling", false, false, GPT2),
-    SAME("gigachat", false, false, GPT2),
-    SAME("a.x-4.0", false, false, GPT2),
-    SAME("mellum", false, false, GPT2),
-    SAME("modern-bert", false, false, GPT2),
-    SAME("exaone4", false, false, GPT2),
-    SAME("jina-es", false, false, GPT2),
-    SAME("jina-de", false, false, GPT2),
-    SAME("jina-v1-en", false, false, GPT2),
-    SAME("jina-v2-es", false, false, GPT2),
-    SAME("jina-v2-de", false, false, GPT2),
-    SAME("jina-v2-code", false, false, GPT2),
-    SAME("roberta-bpe", false, false, GPT2),
-    SAME("starcoder", false, false, "\\p{N}", GPT2),
-    SAME("refact", false, false, "\\p{N}", GPT2),
-    SAME("command-r", false, false, "\\p{N}", GPT2),
-    SAME("smollm", false, false, "\\p{N}", GPT2),
-    SAME("codeshell", false, false, "\\p{N}", GPT2),
-    SAME("exaone", false, false, "\\p{N}", GPT2),
-    SAME("minerva-7b", false, false, "\\p{N}", GPT2),
-    SAME("falcon", false, false, PUNCTUATION "`]+", GPT2, "[0-9][0-9][0-9]"),
-    SAME("default", false, false, PUNCTUATION "]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"),
-    SAME("gpt-4o", false, false, O200K),
-    SAME("llama4", false, false, O200K),
-    SAME("kanana2", false, false, O200K),
-    SAME("minimax-m2", false, false, O200K),
-    SAME("tekken", true, true, TEKKEN),
-    SAME("deepseek-v3", false, false, "\\p{N}{1,3}", CJK_DEEPSEEK3, DEEPSEEK3),
-    SAME("hunyuan-dense", false, false, "\\p{N}{1,3}", CJK_DEEPSEEK3, DEEPSEEK3),
-    SAME("joyai-llm", false, false, "\\p{N}{1,3}", CJK_DEEPSEEK3, DEEPSEEK3),
-    SAME("deepseek-coder", false, false, "[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CJK_DEEPSEEK, "\\p{N}"),
-    SAME("deepseek-llm", false, false, "[\r\n]", "\\s?[" DEEPSEEK_LETTERS "]+",
-         "\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+",
-         SPACES_AT_END, CJK_DEEPSEEK, "\\p{N}+"),
-    SAME("bailingmoe", false, false, BAILINGMOE),
-    SAME("bailingmoe2", false, false, BAILINGMOE),
-    SAME("llada-moe", false, false, BAILINGMOE),
-    SAME("seed-coder", false, false, SEED_CODER),
-    SAME("superbpe", false, false, "\\p{N}+", SUPERBPE_THREES),
-    SAME("bloom", false, false, BLOOM),
-    SAME("gpt3-finnish", false, false, BLOOM),
-    SAME("poro-chat", false, false, BLOOM),
-    SAME("viking", false, false, BLOOM, "\\p{N}"),
-    SAME("chameleon", false, true, "<sentinel:[0-9]+>", "(?:IMGIMG)(?:[A-I]{1,4})Z",
+    PRE("llama-bpe", true, true, LLAMA3),
+    PRE("llama3", true, true, LLAMA3),
+    PRE("llama-v3", true, true, LLAMA3),
+    PRE("falcon3", true, true, LLAMA3),
+    PRE("falcon-h1", true, true, LLAMA3),
+    PRE("pixtral", true, true, LLAMA3),
+    PRE("midm-2.0", true, true, LLAMA3),
+    PRE("lfm2", true, true, LLAMA3),
+    PRE("jina-v5-nano", true, true, LLAMA3),
+    PRE("smaug-bpe", false, false, LLAMA3),
+    PRE("dbrx", false, false, LLAMA3),
+    PRE("glm4", false, false, LLAMA3),
+    PRE("chatglm-bpe", false, false, LLAMA3),
+    PRE("qwen2", false, false, QWEN2),
+    PRE("deepseek-r1-qwen", false, false, QWEN2),
+    PRE("megrez", false, false, QWEN2),
+    PRE("kormo", false, false, QWEN2),
+    PRE("f2llmv2", false, false, QWEN2),
+    PRE("stablelm2", false, false, QWEN2),
+    PRE("hunyuan", false, false, QWEN2),
+    PRE("solar-open", false, false, QWEN2),
+    PRE("grok-2", false, false, QWEN2),
+    PRE("qwen35", false, false, QWEN35),
+    PRE("gpt-2", false, false, GPT2),
+    PRE("phi-2", false, false, GPT2),
+    PRE("mpt", false, false, GPT2),
+    PRE("olmo", false, false, GPT2),
+    PRE("jais", false, false, GPT2),
+    PRE("trillion", false, false, GPT2),
+    PRE("granite-docling", false, false, GPT2),
+    PRE("gigachat", false, false, GPT2),
+    PRE("a.x-4.0", false, false, GPT2),
+    PRE("mellum", false, false, GPT2),
+    PRE("modern-bert", false, false, GPT2),
+    PRE("exaone4", false, false, GPT2),
+    PRE("jina-es", false, false, GPT2),
+    PRE("jina-de", false, false, GPT2),
+    PRE("jina-v1-en", false, false, GPT2),
+    PRE("jina-v2-es", false, false, GPT2),
+    PRE("jina-v2-de", false, false, GPT2),
+    PRE("jina-v2-code", false, false, GPT2),
+    PRE("roberta-bpe", false, false, GPT2),
+    PRE("starcoder", false, false, "\\p{N}", GPT2),
+    PRE("refact", false, false, "\\p{N}", GPT2),
+    PRE("command-r", false, false, "\\p{N}", GPT2),
+    PRE("smollm", false, false, "\\p{N}", GPT2),
+    PRE("codeshell", false, false, "\\p{N}", GPT2),
+    PRE("exaone", false, false, "\\p{N}", GPT2),
+    PRE("minerva-7b", false, false, "\\p{N}", GPT2),
+    PRE("falcon", false, false, PUNCTUATION "`]+", GPT2, "[0-9][0-9][0-9]"),
+    PRE("default", false, false, PUNCTUATION "]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"),
+    PRE("gpt-4o", false, false, O200K),
+    PRE("llama4", false, false, O200K),
+    PRE("kanana2", false, false, O200K),
+    PRE("minimax-m2", false, false, O200K),
+    PRE("tekken", true, true, TEKKEN),
+    PRE("deepseek-v3", false, false, "\\p{N}{1,3}", CJK_DEEPSEEK3, DEEPSEEK3),
+    PRE("hunyuan-dense", false, false, "\\p{N}{1,3}", CJK_DEEPSEEK3, DEEPSEEK3),
+    PRE("joyai-llm", false, false, "\\p{N}{1,3}", CJK_DEEPSEEK3, DEEPSEEK3),
+    PRE("deepseek-coder", false, false, "[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CJK_DEEPSEEK,
+         "\\p{N}"),
+    PRE(
+        "deepseek-llm", false, false, "[\r\n]", "\\s?[" DEEPSEEK_LETTERS "]+",
+        "\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+",
+        SPACES_AT_END, CJK_DEEPSEEK, "\\p{N}+"),
+    PRE("bailingmoe", false, false, BAILINGMOE),
+    PRE("bailingmoe2", false, false, BAILINGMOE),
+    PRE("llada-moe", false, false, BAILINGMOE),
+    PRE("seed-coder", false, false, SEED_CODER),
+    PRE("superbpe", false, false, "\\p{N}+", SUPERBPE_THREES),
+    PRE("bloom", false, false, BLOOM),
+    PRE("gpt3-finnish", false, false, BLOOM),
+    PRE("poro-chat", false, false, BLOOM),
+    PRE("viking", false, false, BLOOM, "\\p{N}"),
+    PRE("chameleon", false, true, "<sentinel:[0-9]+>", "(?:IMGIMG)(?:[A-I]{1,4})Z",
          "(?:[\\t\\n]|    |  )", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2),
 };
 
@@ -163,7 +168,8 @@ static bool same_stages(const pretokenizer *p, const char *const *stages, int co
     return count == SPLIT_STAGES_MAX || !p->stages[count];
 }
 
-const pretokenizer *pretokenizer_matching(const char *const *stages, int count, bool ignore_merges) {
+const pretokenizer *pretokenizer_matching(const char *const *stages, int count,
+                                          bool ignore_merges) {
     const pretokenizer *found = NULL;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (!same_stages(&table[i], stages, count)) continue;

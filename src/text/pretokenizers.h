@@ -1,5 +1,6 @@
-/* Pre-tokenisation: cutting text into the pieces inside which BPE merges, by the split patterns that a
- * model was trained with. The patterns are run by PCRE2, each over the pieces of the one before it. */
+/* Pre-tokenisation: cutting text into the pieces inside which BPE merges, by the split patterns
+ * that a model was trained with. The patterns are run by PCRE2, each over the pieces of the one
+ * before it. */
 #ifndef WEFT_TEXT_PRETOKENIZERS_H
 #define WEFT_TEXT_PRETOKENIZERS_H
 
@@ -24,7 +25,8 @@ typedef struct pretokenizer {
 /* NULL if the name is not known. */
 const pretokenizer *pretokenizer_named(const char *name, size_t size);
 
-/* The first entry with exactly these stages; one that agrees on ignore_merges wins. NULL if none. */
+/* The first entry with exactly these stages; one that agrees on ignore_merges wins. NULL if none.
+ */
 const pretokenizer *pretokenizer_matching(const char *const *stages, int count, bool ignore_merges);
 
 extern const char *const pretokenizer_gpt2_pattern;
@@ -43,7 +45,8 @@ typedef struct splitter {
 int splitter_add(splitter *s, const char *pattern, size_t size, weft_error *err);
 void splitter_free(splitter *s);
 
-/* Receives the pieces [begin, end) in order; they cover the text. A non-zero result ends the split. */
+/* Receives the pieces [begin, end) in order; they cover the text. A non-zero result ends the split.
+ */
 typedef int (*split_piece)(void *context, size_t begin, size_t end);
 
 /* The scratch of one thread: match data and a stack for compiled patterns. */
@@ -59,8 +62,8 @@ int split_run_init(split_run *run, const splitter *s, split_piece piece, void *c
                    weft_error *err);
 void split_run_free(split_run *run);
 
-/* Split size bytes. Bytes that are not UTF-8 are never shown to a pattern: each unbroken run of them is a
- * piece, and the text ends (for look-ahead and look-behind) where it begins. */
+/* Split size bytes. Bytes that are not UTF-8 are never shown to a pattern: each unbroken run of
+ * them is a piece, and the text ends (for look-ahead and look-behind) where it begins. */
 int split_text(split_run *run, const char *text, size_t size);
 
 /* Is the character at p (well-formed, length bytes) a word character (\w)? */

@@ -1,5 +1,5 @@
-/* Runs split patterns: compiles them once, and cuts text stage by stage. It owns every call of PCRE2 and
- * its limits; ill-formed UTF-8 is cut out here before a pattern sees it. */
+/* Runs split patterns: compiles them once, and cuts text stage by stage. It owns every call of
+ * PCRE2 and its limits; ill-formed UTF-8 is cut out here before a pattern sees it. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/pretokenizers.h"
 
@@ -15,14 +15,19 @@
 /* \p{L}, \s and \w by Unicode, and ^ and $ at lines, as the patterns' authors had them. */
 #define COMPILE_OPTIONS (PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE)
 
-/* [a&&[b]] intersects classes where the pattern comes from; PCRE2 would read it as plain characters. */
+/* [a&&[b]] intersects classes where the pattern comes from; PCRE2 would read it as plain
+ * characters. */
 static bool has_intersection(const char *pattern, size_t size) {
     bool in_class = false;
     for (size_t i = 0; i + 1 < size; i++) {
-        if (pattern[i] == '\\') i++;
-        else if (pattern[i] == '[') in_class = true;
-        else if (pattern[i] == ']') in_class = false;
-        else if (in_class && pattern[i] == '&' && pattern[i + 1] == '&') return true;
+        if (pattern[i] == '\\')
+            i++;
+        else if (pattern[i] == '[')
+            in_class = true;
+        else if (pattern[i] == ']')
+            in_class = false;
+        else if (in_class && pattern[i] == '&' && pattern[i + 1] == '&')
+            return true;
     }
     return false;
 }
@@ -38,7 +43,8 @@ static int compile(const char *pattern, size_t size, void **out, weft_error *err
         PCRE2_UCHAR reason[128];
         pcre2_get_error_message(number, reason, sizeof reason);
         return err_set(err, WEFT_ERR_FORMAT, "split pattern '%.*s%s' fails at byte %zu: %s",
-                       (int)(size < 120 ? size : 120), pattern, size < 120 ? "" : "...", at, reason);
+                       (int)(size < 120 ? size : 120), pattern, size < 120 ? "" : "...", at,
+                       reason);
     }
     /* Without the just-in-time compiler (some systems forbid it) the interpreter does the same. */
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
@@ -53,9 +59,10 @@ int splitter_add(splitter *s, const char *pattern, size_t size, weft_error *err)
         return err_set(err, WEFT_ERR_RANGE, "a split pattern has %zu bytes; 1 to %d are allowed",
                        size, SPLIT_PATTERN_BYTES_MAX);
     if (has_intersection(pattern, size))
-        return err_set(err, WEFT_ERR_UNSUPPORTED,
-                       "split pattern '%.*s' intersects character classes (&&), which is not supported",
-                       (int)(size < 200 ? size : 200), pattern);
+        return err_set(
+            err, WEFT_ERR_UNSUPPORTED,
+            "split pattern '%.*s' intersects character classes (&&), which is not supported",
+            (int)(size < 200 ? size : 200), pattern);
     struct split_stage *stage = &s->stages[s->count];
     char *copy = malloc(size + 1);
     if (!copy) return err_set(err, WEFT_ERR_MEMORY, "out of memory for the split pattern");
@@ -108,7 +115,8 @@ void split_run_free(split_run *run) {
 static int find(split_run *run, const struct split_stage *stage, const char *text, size_t size,
                 size_t at, bool *found, size_t *begin, size_t *end) {
     PCRE2_SPTR subject = (PCRE2_SPTR)text;
-    int n = pcre2_match(stage->code, subject, size, at, PCRE2_NO_UTF_CHECK, run->match, run->limits);
+    int n =
+        pcre2_match(stage->code, subject, size, at, PCRE2_NO_UTF_CHECK, run->match, run->limits);
     if (n == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter has the heap */
         n = pcre2_match(stage->code, subject, size, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
                         run->match, run->limits);
@@ -126,8 +134,9 @@ static int find(split_run *run, const struct split_stage *stage, const char *tex
     return WEFT_OK;
 }
 
-/* Cut text[begin, end) by stage number `stage` and those after it: matches and what lies between them
- * are pieces alike. An empty match only marks a cut. Recursion is as deep as there are stages. */
+/* Cut text[begin, end) by stage number `stage` and those after it: matches and what lies between
+ * them are pieces alike. An empty match only marks a cut. Recursion is as deep as there are stages.
+ */
 static int split_from(split_run *run, int stage, const char *text, size_t begin, size_t end) {
     if (stage == run->splitter->count) return run->piece(run->context, begin, end);
     const char *part = text + begin;
@@ -158,13 +167,17 @@ int split_text(split_run *run, const char *text, size_t size) {
             if ((length > 0) != good) break;
             at += length > 0 ? (size_t)length : 1;
         }
-        if (good) TRY(split_from(run, 0, text, begin, at));
-        else TRY(run->piece(run->context, begin, at));
+        if (good)
+            TRY(split_from(run, 0, text, begin, at));
+        else
+            TRY(run->piece(run->context, begin, at));
     }
     return WEFT_OK;
 }
 
-int split_word_pattern(void **code, weft_error *err) { return compile("\\w", 2, code, err); }
+int split_word_pattern(void **code, weft_error *err) {
+    return compile("\\w", 2, code, err);
+}
 
 bool split_is_word(const void *code, const char *p, size_t length) {
     pcre2_match_data *match = pcre2_match_data_create(1, NULL);
@@ -175,4 +188,6 @@ bool split_is_word(const void *code, const char *p, size_t length) {
     return n >= 0;
 }
 
-void split_word_free(void *code) { pcre2_code_free(code); }
+void split_word_free(void *code) {
+    pcre2_code_free(code);
+}

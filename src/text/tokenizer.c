@@ -1,5 +1,6 @@
-/* The tokenizer's tables, and what is common to both kinds: lookup by text, finding added tokens in text,
- * decoding, and the stream decoder. Splitting and merging lie in tokenizer_bpe.c and tokenizer_spm.c. */
+/* The tokenizer's tables, and what is common to both kinds: lookup by text, finding added tokens in
+ * text, decoding, and the stream decoder. Splitting and merging lie in tokenizer_bpe.c and
+ * tokenizer_spm.c. */
 #include "text/tokenizer_impl.h"
 #include "text/utf8.h"
 
@@ -144,7 +145,8 @@ int32_t tokenizer_merge_rank(const tokenizer *t, int32_t left, int32_t right, in
     return -1;
 }
 
-/* The merge of two tokens whose texts are joined, or a result of -1 if one of the three is no token. */
+/* The merge of two tokens whose texts are joined, or a result of -1 if one of the three is no
+ * token. */
 static token_merge find_merge(const tokenizer *t, gguf_text left, gguf_text right) {
     token_merge none = {-1, -1, -1}, m;
     char joined[2 * TOKENIZER_TOKEN_MAX];
@@ -172,10 +174,11 @@ static void add_merge(tokenizer *t, token_merge m) {
 int tokenizer_put_merge(tokenizer *t, gguf_text left, gguf_text right, weft_error *err) {
     token_merge m = find_merge(t, left, right);
     if (m.result < 0)
-        return err_set_at(err, WEFT_ERR_FORMAT, (uint64_t)t->merge_count,
-                          "merge %d ('%.*s' with '%.*s') names a token that is not in the vocabulary",
-                          t->merge_count, (int)(left.size < 100 ? left.size : 100), left.data,
-                          (int)(right.size < 100 ? right.size : 100), right.data);
+        return err_set_at(
+            err, WEFT_ERR_FORMAT, (uint64_t)t->merge_count,
+            "merge %d ('%.*s' with '%.*s') names a token that is not in the vocabulary",
+            t->merge_count, (int)(left.size < 100 ? left.size : 100), left.data,
+            (int)(right.size < 100 ? right.size : 100), right.data);
     add_merge(t, m);
     return WEFT_OK;
 }
@@ -269,8 +272,8 @@ static void find_byte_tokens(tokenizer *t) {
 
 /* Tokens that end a reply in published chat formats, whatever a file says of them. */
 static int find_usual_ends(tokenizer *t, weft_error *err) {
-    static const char *const texts[] = {"<|eot_id|>",    "<|im_end|>",    "<|end|>",
-                                        "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>",
+    static const char *const texts[] = {"<|eot_id|>",    "<|im_end|>",     "<|end|>",
+                                        "<end_of_turn>", "<|endoftext|>",  "<|end_of_text|>",
                                         "<|eom_id|>",    "<|end_of_turn|>"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         int32_t id = tokenizer_lookup(t, texts[i], strlen(texts[i]));
@@ -322,16 +325,26 @@ static int collect_added(tokenizer *t, int late, added_key *keys, weft_error *er
     return WEFT_OK;
 }
 
+/* Llama's places for <unk>, <s> and </s>, where nothing else is said and the types agree. */
+static void find_usual_ids(tokenizer *t) {
+    if (t->kind != TOKENIZER_SPM || t->count < 3) return;
+    if (t->unk < 0 && t->types[0] == TOKEN_UNKNOWN) t->unk = 0;
+    if (t->bos < 0 && t->types[1] == TOKEN_CONTROL) t->bos = 1;
+    if (t->eos < 0 && t->types[2] == TOKEN_CONTROL) t->eos = 2;
+}
+
 int tokenizer_finish(tokenizer *t, weft_error *err) {
     if (!t->merge_lookup) TRY(tokenizer_reserve_merges(t, 0, err));
     find_byte_tokens(t);
+    find_usual_ids(t);
     for (int32_t id = 0; id < t->count; id++) {
         if (t->types[id] == TOKEN_BYTE && byte_token_value(t->texts[id]) < 0)
             return err_set(err, WEFT_ERR_FORMAT, "byte token %d is '%.*s', not of the form <0x0A>",
                            id, (int)(t->texts[id].size < 60 ? t->texts[id].size : 60),
                            t->texts[id].data);
         if (!isfinite(t->scores[id]))
-            return err_set(err, WEFT_ERR_NUMERIC, "the score of token %d is not a finite number", id);
+            return err_set(err, WEFT_ERR_NUMERIC, "the score of token %d is not a finite number",
+                           id);
     }
     if (t->eos >= 0) TRY(tokenizer_put_end(t, t->eos, "the eos token", err));
     TRY(find_usual_ends(t, err));
@@ -346,10 +359,18 @@ int tokenizer_finish(tokenizer *t, weft_error *err) {
 
 /* --- questions --- */
 
-int32_t tokenizer_vocab_count(const tokenizer *t) { return t->count; }
-int32_t tokenizer_bos(const tokenizer *t) { return t->bos; }
-int32_t tokenizer_eos(const tokenizer *t) { return t->eos; }
-bool tokenizer_adds_bos(const tokenizer *t) { return t->adds_bos; }
+int32_t tokenizer_vocab_count(const tokenizer *t) {
+    return t->count;
+}
+int32_t tokenizer_bos(const tokenizer *t) {
+    return t->bos;
+}
+int32_t tokenizer_eos(const tokenizer *t) {
+    return t->eos;
+}
+bool tokenizer_adds_bos(const tokenizer *t) {
+    return t->adds_bos;
+}
 
 bool tokenizer_is_special(const tokenizer *t, int32_t id) {
     if (id < 0 || id >= t->count) return false;
@@ -407,14 +428,15 @@ static bool decode_text(const tokenizer *t, int32_t id, bytes *out) {
 int tokenizer_decode(const tokenizer *t, int32_t id, bool show_special, bytes *out,
                      weft_error *err) {
     if (id < 0 || id >= t->count)
-        return err_set(err, WEFT_ERR_RANGE, "token id %d is outside the vocabulary of %d tokens", id,
-                       t->count);
+        return err_set(err, WEFT_ERR_RANGE, "token id %d is outside the vocabulary of %d tokens",
+                       id, t->count);
     bool hidden = tokenizer_is_special(t, id) || t->types[id] == TOKEN_UNUSED;
     if (hidden && !show_special) return WEFT_OK;
     return decode_text(t, id, out) ? WEFT_OK : no_memory(err);
 }
 
-/* Give out the whole characters of s->held followed by size bytes at data; keep an unfinished one. */
+/* Give out the whole characters of s->held followed by size bytes at data; keep an unfinished one.
+ */
 static bool stream_bytes(token_stream *s, const char *data, size_t size, bytes *out) {
     for (size_t i = 0; i < size; i++) {
         s->held[s->held_count++] = (unsigned char)data[i];

@@ -1,5 +1,6 @@
-/* Text to token ids and back: byte-level BPE (GPT-2 family, with the model's own split pattern run by
- * PCRE2) and SentencePiece-style BPE (scores, byte fallback, as Llama 2), with special tokens. */
+/* Text to token ids and back: byte-level BPE (GPT-2 family, with the model's own split pattern run
+ * by PCRE2) and SentencePiece-style BPE (scores, byte fallback, as Llama 2), with special
+ * tokens. */
 #ifndef WEFT_TEXT_TOKENIZER_H
 #define WEFT_TEXT_TOKENIZER_H
 
@@ -10,7 +11,7 @@
 #include <stdbool.h>
 
 #define TOKENIZER_VOCAB_MAX      (1 << 20)
-#define TOKENIZER_TOKEN_MAX      4096      /* bytes of one token */
+#define TOKENIZER_TOKEN_MAX      4096       /* bytes of one token */
 #define TOKENIZER_TEXT_BYTES_MAX (1u << 30) /* of one encode call */
 #define TOKENIZER_MERGES_MAX     (1 << 21)
 #define TOKENIZER_JSON_BYTES_MAX (256u << 20) /* of a tokenizer.json or a file beside it */
@@ -19,30 +20,32 @@
 typedef struct tokenizer tokenizer; /* immutable after creation; safe to share between threads */
 
 /* From GGUF metadata: tokenizer.ggml.{model, pre, tokens, scores, token_type, merges, bos_token_id,
- * eos_token_id, eot_token_id, unknown_token_id, add_bos_token, add_space_prefix ...}. A missing `pre` with
- * model gpt2 and 128256 tokens is llama-bpe; otherwise an unknown or missing `pre` is an error that
- * names it, unless weft's own key `tokenizer.weft.pattern` (the split pattern itself, or an array of
- * patterns applied one after another; PCRE2, UTF) is there. Models other than gpt2 and llama, broken
- * merges, duplicate tokens and ids outside the vocabulary are errors that name the token or key. */
+ * eos_token_id, eot_token_id, unknown_token_id, add_bos_token, add_space_prefix ...}. A missing
+ * `pre` with model gpt2 and 128256 tokens is llama-bpe; otherwise an unknown or missing `pre` is an
+ * error that names it, unless weft's own key `tokenizer.weft.pattern` (the split pattern itself, or
+ * an array of patterns applied one after another; PCRE2, UTF) is there. Models other than gpt2 and
+ * llama, broken merges, duplicate tokens and ids outside the vocabulary are errors that name the
+ * token or key. */
 int tokenizer_from_gguf(const gguf_file *file, tokenizer **out, weft_error *err);
 
-/* From a Hugging Face folder: tokenizer.json (BPE, byte-level or byte-fallback), or tokenizer.model's
- * absence named; tokenizer_config.json, generation_config.json and special_tokens_map.json add the
- * begin/end tokens. Normalisers and pre-tokenizers that are not understood are an error naming them. */
+/* From a Hugging Face folder: tokenizer.json (BPE, byte-level or byte-fallback), or
+ * tokenizer.model's absence named; tokenizer_config.json, generation_config.json and
+ * special_tokens_map.json add the begin/end tokens. Normalisers and pre-tokenizers that are not
+ * understood are an error naming them. */
 int tokenizer_from_hf(const char *dir, tokenizer **out, weft_error *err);
 
-/* The same from the text of a tokenizer.json alone; begin and end tokens are then known only as far as its
- * post-processor and the usual texts (<|eot_id|> ...) tell. */
+/* The same from the text of a tokenizer.json alone; begin and end tokens are then known only as far
+ * as its post-processor and the usual texts (<|eot_id|> ...) tell. */
 int tokenizer_from_hf_json(const char *json, size_t size, tokenizer **out, weft_error *err);
 void tokenizer_free(tokenizer **t); /* NULL allowed; clears *t */
 
-/* Write it as GGUF metadata so that tokenizer_from_gguf gives an equal tokenizer, in llama.cpp's terms:
- * a known pattern becomes its `pre` name, any other goes into tokenizer.weft.pattern. */
+/* Write it as GGUF metadata so that tokenizer_from_gguf gives an equal tokenizer, in llama.cpp's
+ * terms: a known pattern becomes its `pre` name, any other goes into tokenizer.weft.pattern. */
 void tokenizer_to_gguf(const tokenizer *t, gguf_writer *w);
 
 int32_t tokenizer_vocab_count(const tokenizer *t);
-int32_t tokenizer_bos(const tokenizer *t); /* -1 if none */
-int32_t tokenizer_eos(const tokenizer *t); /* -1 if none */
+int32_t tokenizer_bos(const tokenizer *t);   /* -1 if none */
+int32_t tokenizer_eos(const tokenizer *t);   /* -1 if none */
 bool tokenizer_adds_bos(const tokenizer *t); /* does plain text begin with bos by default? */
 bool tokenizer_is_special(const tokenizer *t, int32_t id); /* control tokens: not shown as text */
 /* Ends a reply: eos, eot, or one of the ids that generation_config lists. */
@@ -63,26 +66,35 @@ typedef struct byte_range {
 } byte_range;
 
 typedef struct tokenizer_options {
-    bool add_bos;        /* put bos in front (span 0..0) */
-    bool parse_special; /* special tokens in the text become their ids (else they are plain text); other
-                         * added tokens, such as runs of spaces, are always read, unless they look like
-                         * markup (<...> or [...]) and stand where special tokens are not read */
-    const byte_range *literal; /* ranges, sorted, in which nothing is read as a special token even so: */
-    size_t literal_count;      /* a message's own content cannot forge a turn; may be NULL, 0 */
+    bool add_bos;       /* put bos in front (span 0..0) */
+    bool parse_special; /* special tokens in the text become their ids (else they are plain text);
+                         * other added tokens, such as runs of spaces, are always read, unless they
+                         * look like markup (<...> or [...]) and stand where special tokens are not
+                         * read */
+    /* Ranges, sorted, not overlapping, in which nothing is read as a special token even so: a
+     * message's own content cannot forge a turn. NULL, 0 for none. */
+    const byte_range *literal;
+    size_t literal_count;
 } tokenizer_options;
 
-/* options NULL: no bos, no special tokens. Encode size bytes (any bytes; ill-formed UTF-8 is carried by byte tokens and never fails). Appends to
- * a fresh array *tokens of *count, the caller's to free(); spans cover the text in order. Equal to
- * transformers' tokenizers for the models of FORMATS.md. Time is O(n log n) whatever the input. */
+/* Encode size bytes (any bytes; ill-formed UTF-8 is carried by byte tokens and never fails). *tokens
+ * is a fresh array of *count, the caller's to free(); NULL, 0 for nothing. Spans follow one another
+ * and cover the text, but for bytes that the vocabulary cannot say. options NULL: no bos, no special
+ * tokens. Equal to transformers' tokenizers for the models of FORMATS.md. Time is O(n log n)
+ * whatever the input with the patterns that have names; a pattern of the file's own that backtracks
+ * past SPLIT_MATCH_STEPS_MAX is WEFT_ERR_RANGE, as is a text over TOKENIZER_TEXT_BYTES_MAX. */
 int tokenizer_encode(const tokenizer *t, const char *text, size_t size,
                      const tokenizer_options *options, token_span **tokens, size_t *count,
                      weft_error *err);
 
-/* Append the bytes that id stands for (special tokens too, if show_special; else nothing for them). */
-int tokenizer_decode(const tokenizer *t, int32_t id, bool show_special, bytes *out, weft_error *err);
+/* Append the bytes that id stands for; for special and unused tokens nothing, unless show_special.
+ * WEFT_ERR_RANGE if id is outside the vocabulary. */
+int tokenizer_decode(const tokenizer *t, int32_t id, bool show_special, bytes *out,
+                     weft_error *err);
 
-/* A stream decoder: gives out only whole UTF-8 characters; bytes that can never become one come out as
- * U+FFFD. Zero-initialise; flush at the end. Removes SentencePiece's leading space at a stream's start. */
+/* A stream decoder: gives out only whole UTF-8 characters; bytes that can never become one come out
+ * as U+FFFD. Zero-initialise; flush at the end. Removes SentencePiece's leading space at a stream's
+ * start. */
 typedef struct token_stream {
     unsigned char held[4];
     int held_count;

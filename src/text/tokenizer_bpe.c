@@ -1,5 +1,5 @@
-/* Merging, which both kinds share, and byte-level BPE (the GPT-2 family). Pairs wait in a heap ordered by
- * rank and place, so that a piece of n symbols takes O(n log n) whatever it holds. */
+/* Merging, which both kinds share, and byte-level BPE (the GPT-2 family). Pairs wait in a heap
+ * ordered by rank and place, so that a piece of n symbols takes O(n log n) whatever it holds. */
 #include "text/tokenizer_impl.h"
 #include "text/utf8.h"
 
@@ -23,8 +23,11 @@ int encoder_add_symbol(encoder *e, size_t begin, size_t size, int32_t id) {
         e->symbol_capacity = capacity;
     }
     uint32_t index = (uint32_t)e->symbol_count++;
-    e->symbols[index] = (merge_symbol){.begin = (uint32_t)begin, .size = (uint32_t)size, .id = id,
-                                       .previous = index ? index - 1 : NO_SYMBOL, .next = NO_SYMBOL};
+    e->symbols[index] = (merge_symbol){.begin = (uint32_t)begin,
+                                       .size = (uint32_t)size,
+                                       .id = id,
+                                       .previous = index ? index - 1 : NO_SYMBOL,
+                                       .next = NO_SYMBOL};
     if (index) e->symbols[index - 1].next = index;
     return WEFT_OK;
 }
@@ -67,8 +70,8 @@ static uint32_t rank_of_score(float score) {
     return ~rising;
 }
 
-/* Can the two symbols merge? With a list of merges, if the pair is in it; else, if their joined text is a
- * token of text, which then counts by its score. */
+/* Can the two symbols merge? With a list of merges, if the pair is in it; else, if their joined
+ * text is a token of text, which then counts by its score. */
 static bool find_pair(const encoder *e, const char *piece, const merge_symbol *left,
                       const merge_symbol *right, uint32_t *rank, int32_t *result) {
     const tokenizer *t = e->t;
@@ -92,8 +95,8 @@ static int push_pair(encoder *e, const char *piece, uint32_t left, uint32_t righ
     uint32_t rank;
     int32_t result;
     if (!find_pair(e, piece, l, r, &rank, &result)) return WEFT_OK;
-    return heap_push(e, (merge_candidate){(uint64_t)rank << 32 | left, left, right,
-                                          l->size + r->size, result});
+    return heap_push(
+        e, (merge_candidate){(uint64_t)rank << 32 | left, left, right, l->size + r->size, result});
 }
 
 int encoder_merge(encoder *e, const char *piece) {

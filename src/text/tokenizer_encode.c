@@ -69,35 +69,41 @@ static bool stands_alone(const tokenizer *t, const char *text, size_t begin, siz
 
 /* --- added tokens --- */
 
-/* The first of `ids` in [low, high) whose byte number `depth` is not below (or, if past, above) c. */
+/* The first of `ids` in [low, high) whose byte number `depth` is not below (or, if past, above) c.
+ */
 static int32_t bound(const tokenizer *t, const int32_t *ids, int32_t low, int32_t high,
                      size_t depth, int c, bool past) {
     while (low < high) {
         int32_t middle = low + (high - low) / 2;
         gguf_text text = t->texts[ids[middle]];
         int here = depth < text.size ? (unsigned char)text.data[depth] : -1;
-        if (here < c || (past && here == c)) low = middle + 1;
-        else high = middle;
+        if (here < c || (past && here == c))
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
 
-/* May a token of markup stand at [from, to)? Not where the text is literal: the ranges are sorted, so
- * the first one that ends behind `from` decides. */
+/* May a token of markup stand at [from, to)? Not where the text is literal: the ranges are sorted,
+ * so the first one that ends behind `from` decides. */
 static bool markup_allowed(const tokenizer_options *options, size_t from, size_t to) {
     if (!options->parse_special) return false;
     const byte_range *ranges = options->literal;
     size_t low = 0, high = options->literal_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (ranges[middle].end <= from) low = middle + 1;
-        else high = middle;
+        if (ranges[middle].end <= from)
+            low = middle + 1;
+        else
+            high = middle;
     }
+    while (low < options->literal_count && ranges[low].begin == ranges[low].end) low++;
     return low == options->literal_count || ranges[low].begin >= to;
 }
 
-/* The longest allowed added token of a set at text[at, end), or -1: narrows the sorted texts byte by
- * byte, so it takes no longer than the longest that fits. */
+/* The longest allowed added token of a set at text[at, end), or -1: narrows the sorted texts byte
+ * by byte, so it takes no longer than the longest that fits. */
 static int32_t added_at(const encoder *e, int set, size_t at, size_t end) {
     const tokenizer *t = e->t;
     const int32_t *ids = t->added[set];
@@ -138,8 +144,8 @@ static int encode_section(encoder *e, size_t begin, size_t end) {
 
 static int encode_range(encoder *e, int set, size_t begin, size_t end);
 
-/* The added token id at [from, *to), with the white space that it takes: what stands between *done and
- * it goes on to the next set. *done and *to move to its end. */
+/* The added token id at [from, *to), with the white space that it takes: what stands between *done
+ * and it goes on to the next set. *done and *to move to its end. */
 static int encode_added(encoder *e, int set, int32_t id, size_t from, size_t end, size_t *done,
                         size_t *to) {
     int flags = e->t->flags[id];
@@ -164,8 +170,8 @@ static int encode_range(encoder *e, int set, size_t begin, size_t end) {
         }
         size_t from = at;
         at += t->texts[id].size;
-        bool alone = !(t->flags[id] & TOKEN_SINGLE_WORD) ||
-                     stands_alone(t, e->input, begin, end, from, at);
+        bool alone =
+            !(t->flags[id] & TOKEN_SINGLE_WORD) || stands_alone(t, e->input, begin, end, from, at);
         if (alone) TRY(encode_added(e, set, id, from, end, &done, &at));
     }
     return encode_range(e, set + 1, done, end);

@@ -1,11 +1,11 @@
-/* The tokenizer as GGUF metadata, in llama.cpp's terms. What those cannot say goes into keys of weft's own:
- *   tokenizer.weft.pattern        text, or array of texts: split patterns that have no `pre` name
- *   tokenizer.weft.ignore_merges  bool, where it differs from what the `pre` name implies
- *   tokenizer.weft.space_prefix   text, "unless-there" or "first-unless-there" (else add_space_prefix)
- *   tokenizer.weft.fuse_unk       bool
- *   tokenizer.weft.end_token_ids  i32 array: every token that ends a reply
- *   tokenizer.weft.token_flags    i32 array of pairs (id, flags): how added tokens are found in text
- * A model of kind llama may hold tokenizer.ggml.merges too; they then rank before scores. */
+/* The tokenizer as GGUF metadata, in llama.cpp's terms. What those cannot say goes into keys of
+ * weft's own: tokenizer.weft.pattern        text, or array of texts: split patterns that have no
+ * `pre` name tokenizer.weft.ignore_merges  bool, where it differs from what the `pre` name implies
+ *   tokenizer.weft.space_prefix   text, "unless-there" or "first-unless-there" (else
+ * add_space_prefix) tokenizer.weft.fuse_unk       bool tokenizer.weft.end_token_ids  i32 array:
+ * every token that ends a reply tokenizer.weft.token_flags    i32 array of pairs (id, flags): how
+ * added tokens are found in text A model of kind llama may hold tokenizer.ggml.merges too; they
+ * then rank before scores. */
 #include "text/tokenizer_impl.h"
 
 #include <stdlib.h>
@@ -146,29 +146,25 @@ static int read_patterns(const gguf_file *f, tokenizer *t, weft_error *err) {
     return add_stages(t, known, err);
 }
 
-/* An id key; llama's own default applies where that token has the type for it. */
-static int read_id(const gguf_file *f, const tokenizer *t, const char *key, int32_t usual,
-                   token_type usual_type, int32_t *id, weft_error *err) {
+/* An id key; a missing one leaves -1. */
+static int read_id(const gguf_file *f, const tokenizer *t, const char *key, int32_t *id,
+                   weft_error *err) {
     int64_t value;
     *id = -1;
-    if (gguf_get_i64(f, key, &value)) {
-        TRY(tokenizer_check_id(t, value, key, err));
-        *id = (int32_t)value;
-    } else if (t->kind == TOKENIZER_SPM && usual < t->count && usual >= 0 &&
-               t->types[usual] == (int32_t)usual_type) {
-        *id = usual;
-    }
+    if (!gguf_get_i64(f, key, &value)) return WEFT_OK;
+    TRY(tokenizer_check_id(t, value, key, err));
+    *id = (int32_t)value;
     return WEFT_OK;
 }
 
 static int read_ids(const gguf_file *f, tokenizer *t, weft_error *err) {
-    TRY(read_id(f, t, KEY("bos_token_id"), 1, TOKEN_CONTROL, &t->bos, err));
-    TRY(read_id(f, t, KEY("eos_token_id"), 2, TOKEN_CONTROL, &t->eos, err));
-    TRY(read_id(f, t, KEY("unknown_token_id"), 0, TOKEN_UNKNOWN, &t->unk, err));
+    TRY(read_id(f, t, KEY("bos_token_id"), &t->bos, err));
+    TRY(read_id(f, t, KEY("eos_token_id"), &t->eos, err));
+    TRY(read_id(f, t, KEY("unknown_token_id"), &t->unk, err));
     int32_t end;
-    TRY(read_id(f, t, KEY("eot_token_id"), -1, TOKEN_CONTROL, &end, err));
+    TRY(read_id(f, t, KEY("eot_token_id"), &end, err));
     if (end >= 0) TRY(tokenizer_put_end(t, end, KEY("eot_token_id"), err));
-    TRY(read_id(f, t, KEY("eom_token_id"), -1, TOKEN_CONTROL, &end, err));
+    TRY(read_id(f, t, KEY("eom_token_id"), &end, err));
     if (end >= 0) TRY(tokenizer_put_end(t, end, KEY("eom_token_id"), err));
     gguf_cursor cursor;
     int64_t id;
@@ -187,9 +183,12 @@ static int read_behaviour(const gguf_file *f, tokenizer *t, weft_error *err) {
     t->prefix = !flag ? SPACE_NONE : t->kind == TOKENIZER_SPM ? SPACE_ALWAYS : SPACE_UNLESS_THERE;
     gguf_text text;
     if (gguf_get_text(f, WEFT("space_prefix"), &text)) {
-        if (text_is(text, "unless-there")) t->prefix = SPACE_UNLESS_THERE;
-        else if (text_is(text, "first-unless-there")) t->prefix = SPACE_FIRST_UNLESS_THERE;
-        else return err_set(err, WEFT_ERR_UNSUPPORTED, "%s is not known", WEFT("space_prefix"));
+        if (text_is(text, "unless-there"))
+            t->prefix = SPACE_UNLESS_THERE;
+        else if (text_is(text, "first-unless-there"))
+            t->prefix = SPACE_FIRST_UNLESS_THERE;
+        else
+            return err_set(err, WEFT_ERR_UNSUPPORTED, "%s is not known", WEFT("space_prefix"));
     }
     flag = false;
     if (gguf_get_bool(f, KEY("remove_extra_whitespaces"), &flag) && flag)
@@ -232,8 +231,8 @@ int tokenizer_from_gguf(const gguf_file *file, tokenizer **out, weft_error *err)
 
 /* --- writing --- */
 
-/* The writer keeps errors of its own and has no call to hand it one; a count over its limit makes it
- * refuse to save, which is what must happen when memory for a key is short. */
+/* The writer keeps errors of its own and has no call to hand it one; a count over its limit makes
+ * it refuse to save, which is what must happen when memory for a key is short. */
 static void refuse(gguf_writer *w, const char *key) {
     gguf_put_texts(w, key, NULL, (size_t)GGUF_ARRAY_MAX + 1);
 }
@@ -271,9 +270,12 @@ static void write_patterns(const tokenizer *t, gguf_writer *w) {
     }
     const pretokenizer *known =
         t->kind == TOKENIZER_BPE ? pretokenizer_matching(stages, n, t->ignore_merges) : NULL;
-    if (t->kind == TOKENIZER_BPE) gguf_put_cstr(w, KEY("pre"), known ? known->name : "weft");
-    else gguf_put_cstr(w, KEY("pre"), "default");
-    if (!known && n == 1) gguf_put_text(w, WEFT("pattern"), texts[0].data, texts[0].size);
+    if (t->kind == TOKENIZER_BPE)
+        gguf_put_cstr(w, KEY("pre"), known ? known->name : "weft");
+    else
+        gguf_put_cstr(w, KEY("pre"), "default");
+    if (!known && n == 1)
+        gguf_put_text(w, WEFT("pattern"), texts[0].data, texts[0].size);
     else if (!known && (n > 1 || t->kind == TOKENIZER_BPE))
         gguf_put_texts(w, WEFT("pattern"), texts, (size_t)n);
     if (t->ignore_merges != (known && known->ignore_merges))

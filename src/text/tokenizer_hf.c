@@ -1,11 +1,11 @@
-/* The tokenizer from a Hugging Face folder: tokenizer.json and the small files beside it. It accepts what
- * it can do exactly and refuses the rest by name; how tokens are decoded follows from the kind of model,
- * so the file's `decoder` is not read. */
+/* The tokenizer from a Hugging Face folder: tokenizer.json and the small files beside it. It
+ * accepts what it can do exactly and refuses the rest by name; how tokens are decoded follows from
+ * the kind of model, so the file's `decoder` is not read. */
 #include "text/tokenizer_impl.h"
 
 #include "base/os.h"
+#include "format/json_file.h"
 
-#include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +50,8 @@ static gguf_text string_text(const json_t *value) {
 }
 
 static int unsupported(hf_reader *r, const char *what, const char *name) {
-    return err_set(r->err, WEFT_ERR_UNSUPPORTED, "tokenizer.json: %s '%.100s' is not supported", what,
-                   name);
+    return err_set(r->err, WEFT_ERR_UNSUPPORTED, "tokenizer.json: %s '%.100s' is not supported",
+                   what, name);
 }
 
 /* --- the vocabulary --- */
@@ -66,15 +66,16 @@ static int check_token_id(hf_reader *r, const json_t *id, gguf_text text) {
                    (int)(text.size < 100 ? text.size : 100), text.data, TOKENIZER_VOCAB_MAX - 1);
 }
 
-/* Put a token at its id; the same text may come again (an added token that the model also lists). */
+/* Put a token at its id; the same text may come again (an added token that the model also lists).
+ */
 static int place_token(hf_reader *r, const json_t *id, gguf_text text, int type, int flags) {
     hf_token *place = &r->tokens[json_integer_value(id)];
     bool same = place->text.data && place->text.size == text.size &&
                 memcmp(place->text.data, text.data, text.size) == 0;
     if (place->text.data && !same)
         return err_set(r->err, WEFT_ERR_FORMAT,
-                       "tokenizer.json: '%.60s' and '%.60s' have the same id %lld", place->text.data,
-                       text.data, (long long)json_integer_value(id));
+                       "tokenizer.json: '%.60s' and '%.60s' have the same id %lld",
+                       place->text.data, text.data, (long long)json_integer_value(id));
     *place = (hf_token){text, type, flags};
     return WEFT_OK;
 }
@@ -89,8 +90,10 @@ static int place_vocabulary(hf_reader *r, json_t *vocab, tokenizer_kind kind) {
     json_t *id;
     json_object_foreach(vocab, text, id) {
         int type = TOKEN_NORMAL;
-        if (*unknown && strcmp(text, unknown) == 0) type = TOKEN_UNKNOWN;
-        else if (kind == TOKENIZER_SPM && is_byte_text(text)) type = TOKEN_BYTE;
+        if (*unknown && strcmp(text, unknown) == 0)
+            type = TOKEN_UNKNOWN;
+        else if (kind == TOKENIZER_SPM && is_byte_text(text))
+            type = TOKEN_BYTE;
         TRY(place_token(r, id, (gguf_text){text, strlen(text)}, type, 0));
     }
     return WEFT_OK;
@@ -104,8 +107,8 @@ static int place_added(hf_reader *r, json_t *added) {
         gguf_text text = string_text(json_object_get(token, "content"));
         int type = flag_of(token, "special", false) ? TOKEN_CONTROL : TOKEN_USER;
         if (*unknown && strcmp(text.data, unknown) == 0) type = TOKEN_UNKNOWN;
-        /* A normaliser makes `normalized` depend on how the token itself is normalised; there, as in
-         * the text without one, tokens are looked for as they are written. */
+        /* A normaliser makes `normalized` depend on how the token itself is normalised; there, as
+         * in the text without one, tokens are looked for as they are written. */
         bool late = flag_of(token, "normalized", false) &&
                     !json_is_object(json_object_get(r->files.tokenizer, "normalizer"));
         int flags = (flag_of(token, "lstrip", false) ? TOKEN_LSTRIP : 0) |
@@ -123,7 +126,8 @@ static int check_vocabulary(hf_reader *r, json_t *vocab, json_t *added) {
     size_t i;
     if (!json_is_object(vocab))
         return err_set(r->err, WEFT_ERR_FORMAT, "tokenizer.json: model.vocab is missing");
-    json_object_foreach(vocab, text, id) TRY(check_token_id(r, id, (gguf_text){text, strlen(text)}));
+    json_object_foreach(vocab, text, id)
+        TRY(check_token_id(r, id, (gguf_text){text, strlen(text)}));
     json_array_foreach(added, i, token) {
         gguf_text content = string_text(json_object_get(token, "content"));
         if (!content.data || !content.size)
@@ -249,8 +253,10 @@ static int read_split(hf_reader *r, const json_t *p) {
     if (!*literal || strstr(literal, "\\E")) return unsupported(r, "a Split on", literal);
     bytes quoted = {0};
     int rc = WEFT_ERR_MEMORY;
-    if (bytes_printf(&quoted, "\\Q%s\\E", literal)) rc = add_stage(r, quoted.data);
-    else err_set(r->err, WEFT_ERR_MEMORY, "out of memory for the split pattern");
+    if (bytes_printf(&quoted, "\\Q%s\\E", literal))
+        rc = add_stage(r, quoted.data);
+    else
+        err_set(r->err, WEFT_ERR_MEMORY, "out of memory for the split pattern");
     bytes_free(&quoted);
     return rc;
 }
@@ -271,9 +277,12 @@ static int read_metaspace(hf_reader *r, const json_t *p) {
     const char *scheme = text_of(p, "prepend_scheme");
     if (!*scheme) scheme = flag_of(p, "add_prefix_space", true) ? "always" : "never";
     r->marks = true;
-    if (strcmp(scheme, "always") == 0) r->t->prefix = SPACE_UNLESS_THERE;
-    else if (strcmp(scheme, "first") == 0) r->t->prefix = SPACE_FIRST_UNLESS_THERE;
-    else if (strcmp(scheme, "never") != 0) return unsupported(r, "the prepend_scheme", scheme);
+    if (strcmp(scheme, "always") == 0)
+        r->t->prefix = SPACE_UNLESS_THERE;
+    else if (strcmp(scheme, "first") == 0)
+        r->t->prefix = SPACE_FIRST_UNLESS_THERE;
+    else if (strcmp(scheme, "never") != 0)
+        return unsupported(r, "the prepend_scheme", scheme);
     return flag_of(p, "split", true) ? add_stage(r, "\\x{2581}[^\\x{2581}]*") : WEFT_OK;
 }
 
@@ -293,7 +302,8 @@ static int read_pre_tokenizer(hf_reader *r, const json_t *p, int depth) {
         json_array_foreach(list, i, part) TRY(read_pre_tokenizer(r, part, depth + 1));
         return WEFT_OK;
     }
-    if (r->byte_level) return unsupported(r, "after ByteLevel, the pre-tokenizer", text_of(p, "type"));
+    if (r->byte_level)
+        return unsupported(r, "after ByteLevel, the pre-tokenizer", text_of(p, "type"));
     if (has_type(p, "Split")) return read_split(r, p);
     if (has_type(p, "ByteLevel")) return read_byte_level(r, p);
     if (has_type(p, "Metaspace")) return read_metaspace(r, p);
@@ -333,7 +343,8 @@ static int read_template(hf_reader *r, const json_t *p, int depth) {
     return WEFT_OK;
 }
 
-/* The token that a small file names under key: a text, or an object with its content. -1 if none. */
+/* The token that a small file names under key: a text, or an object with its content. -1 if none.
+ */
 static int named_token(hf_reader *r, const json_t *file, const char *key, int32_t *id) {
     const json_t *value = json_object_get(file, key);
     if (json_is_object(value)) value = json_object_get(value, "content");
@@ -389,14 +400,16 @@ static int check_model(hf_reader *r, tokenizer_kind *kind) {
                (!*text_of(r->model, "type") && json_object_get(r->model, "merges"));
     if (!bpe) return unsupported(r, "the model", text_of(r->model, "type"));
     if (*text_of(r->model, "continuing_subword_prefix") || *text_of(r->model, "end_of_word_suffix"))
-        return unsupported(r, "the model option", "continuing_subword_prefix or end_of_word_suffix");
+        return unsupported(r, "the model option",
+                           "continuing_subword_prefix or end_of_word_suffix");
     *kind = TOKENIZER_BPE;
     if (mentions_byte_level(json_object_get(r->files.tokenizer, "pre_tokenizer"))) return WEFT_OK;
     *kind = TOKENIZER_SPM;
     if (flag_of(r->model, "byte_fallback", false)) return WEFT_OK;
-    return err_set(r->err, WEFT_ERR_UNSUPPORTED,
-                   "tokenizer.json: BPE with neither a ByteLevel pre-tokenizer nor byte_fallback is "
-                   "not supported");
+    return err_set(
+        r->err, WEFT_ERR_UNSUPPORTED,
+        "tokenizer.json: BPE with neither a ByteLevel pre-tokenizer nor byte_fallback is "
+        "not supported");
 }
 
 static int read_all(hf_reader *r) {
@@ -425,24 +438,18 @@ static int build(hf_files files, tokenizer **out, weft_error *err) {
     return rc;
 }
 
-static int parse(const char *text, size_t size, const char *name, json_t **out, weft_error *err) {
-    json_error_t error;
-    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (*out) return WEFT_OK;
-    if (json_error_code(&error) == json_error_out_of_memory)
-        return err_set(err, WEFT_ERR_MEMORY, "out of memory for %s", name);
-    return err_set_at(err, WEFT_ERR_FORMAT, (uint64_t)error.line, "%s: line %d, column %d: %s", name,
-                      error.line, error.column, error.text);
-}
-
 int tokenizer_from_hf_json(const char *json, size_t size, tokenizer **out, weft_error *err) {
     hf_files files = {0};
     *out = NULL;
     if (size > TOKENIZER_JSON_BYTES_MAX)
         return err_set(err, WEFT_ERR_RANGE, "tokenizer.json has %zu bytes; at most %u are allowed",
                        size, TOKENIZER_JSON_BYTES_MAX);
-    TRY(parse(json, size, "tokenizer.json", &files.tokenizer, err));
-    int rc = build(files, out, err);
+    int rc = json_file_parse(json, size, &files.tokenizer, err);
+    if (rc) {
+        err_prefix(err, "tokenizer.json");
+        return rc;
+    }
+    rc = build(files, out, err);
     json_decref(files.tokenizer);
     return rc;
 }
@@ -455,12 +462,7 @@ static int load(const char *dir, const char *name, json_t **out, weft_error *err
     if (n < 0 || (size_t)n >= sizeof path)
         return err_set(err, WEFT_ERR_ARGUMENT, "the path of %s is too long", name);
     if (!os_is_file(path)) return WEFT_OK;
-    char *text;
-    size_t size;
-    TRY(os_read_file(path, TOKENIZER_JSON_BYTES_MAX, &text, &size, err));
-    int rc = parse(text, size, path, out, err);
-    free(text);
-    return rc;
+    return json_file_read(path, TOKENIZER_JSON_BYTES_MAX, out, err);
 }
 
 static int load_all(const char *dir, hf_files *files, weft_error *err) {
@@ -469,10 +471,11 @@ static int load_all(const char *dir, hf_files *files, weft_error *err) {
     if (!files->tokenizer) {
         snprintf(path, sizeof path, "%s/tokenizer.model", dir);
         if (os_is_file(path))
-            return err_set(err, WEFT_ERR_UNSUPPORTED,
-                           "%s: there is a tokenizer.model but no tokenizer.json; save the tokenizer "
-                           "in its fast form (transformers: save_pretrained) first",
-                           dir);
+            return err_set(
+                err, WEFT_ERR_UNSUPPORTED,
+                "%s: there is a tokenizer.model but no tokenizer.json; save the tokenizer "
+                "in its fast form (transformers: save_pretrained) first",
+                dir);
         return err_set(err, WEFT_ERR_IO, "%s: no tokenizer.json", dir);
     }
     TRY(load(dir, "tokenizer_config.json", &files->config, err));

@@ -32,8 +32,8 @@ enum {
 /* When a space is put in front of a section of text (what lies between special tokens). */
 typedef enum space_prefix {
     SPACE_NONE,
-    SPACE_ALWAYS,         /* Llama 2 */
-    SPACE_UNLESS_THERE,   /* not if the section begins with a space already */
+    SPACE_ALWAYS,            /* Llama 2 */
+    SPACE_UNLESS_THERE,      /* not if the section begins with a space already */
     SPACE_FIRST_UNLESS_THERE /* the same, and only at the beginning of the whole text */
 } space_prefix;
 
@@ -45,10 +45,10 @@ typedef struct token_merge {
 struct tokenizer {
     tokenizer_kind kind;
     int32_t count;
-    gguf_text *texts;  /* (count), into pool */
-    int32_t *types;    /* (count), token_type */
-    float *scores;     /* (count), the higher the sooner; all 0 without scores */
-    uint8_t *flags;    /* (count) */
+    gguf_text *texts; /* (count), into pool */
+    int32_t *types;   /* (count), token_type */
+    float *scores;    /* (count), the higher the sooner; all 0 without scores */
+    uint8_t *flags;   /* (count) */
     char *pool;
     size_t longest_bytes;
     int32_t *lookup; /* (lookup_mask + 1): ids by hash of the text, -1 = free */
@@ -66,7 +66,7 @@ struct tokenizer {
     int32_t *added[2]; /* ids of added tokens sorted by text; [1] are the TOKEN_LATE ones */
     int32_t added_count[2];
     bool added_first[2][256]; /* does one begin with this byte? */
-    void *word; /* \w compiled, if a token is TOKEN_SINGLE_WORD */
+    void *word;               /* \w compiled, if a token is TOKEN_SINGLE_WORD */
     splitter splitter;
 };
 
@@ -116,7 +116,8 @@ typedef struct encoder {
     const char *text; /* the section as it is split: the input itself, or `prepared` */
     size_t base;      /* where the section begins in the input, if it is the input itself */
     bytes prepared;
-    uint32_t *origins; /* of each byte of prepared, and one past: its place in the input; else NULL */
+    uint32_t
+        *origins; /* of each byte of prepared, and one past: its place in the input; else NULL */
     size_t origin_capacity;
     token_span *tokens;
     size_t count, capacity;
@@ -128,7 +129,7 @@ typedef struct encoder {
     weft_error *err;
 } encoder;
 
-int encoder_emit(encoder *e, int32_t id, size_t begin, size_t end); /* in the input */
+int encoder_emit(encoder *e, int32_t id, size_t begin, size_t end);       /* in the input */
 int encoder_emit_piece(encoder *e, int32_t id, size_t begin, size_t end); /* in the section */
 int encoder_add_symbol(encoder *e, size_t begin, size_t size, int32_t id);
 /* Merge the symbols of the piece that begins at `piece` until no pair is left to merge. */

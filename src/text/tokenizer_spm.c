@@ -1,5 +1,6 @@
-/* SentencePiece-style BPE: spaces become U+2581, characters merge by score (or by a list of merges, where
- * the file has one), and what the vocabulary cannot say falls back to byte tokens, then to <unk>. */
+/* SentencePiece-style BPE: spaces become U+2581, characters merge by score (or by a list of merges,
+ * where the file has one), and what the vocabulary cannot say falls back to byte tokens, then to
+ * <unk>. */
 #include "text/tokenizer_impl.h"
 #include "text/utf8.h"
 
@@ -49,8 +50,8 @@ static int32_t text_token(const tokenizer *t, const char *text, size_t size) {
     return id >= 0 && (t->types[id] == TOKEN_NORMAL || t->types[id] == TOKEN_USER) ? id : -1;
 }
 
-/* A symbol that is no token: its bytes, if every one has a token, else one <unk>. Neighbouring unknowns
- * become one if fuse_unk says so; *unknown tells whether the token before was one. */
+/* A symbol that is no token: its bytes, if every one has a token, else one <unk>. Neighbouring
+ * unknowns become one if fuse_unk says so; *unknown tells whether the token before was one. */
 static int emit_fallback(encoder *e, const char *text, size_t begin, size_t size, bool *unknown) {
     const tokenizer *t = e->t;
     bool all = true;

@@ -8,7 +8,8 @@
 /* What stands at p (size >= 1 bytes left):
  *   n > 0: a well-formed character of n bytes (no surrogates, no overlong forms, up to U+10FFFF);
  *   0:     a proper beginning of a character that the bytes at hand do not finish;
- *   n < 0: -n bytes (the maximal subpart of Unicode 3.9) that no further byte can make a character. */
+ *   n < 0: -n bytes (the maximal subpart of Unicode 3.9) that no further byte can make a character.
+ */
 static inline int utf8_check(const char *text, size_t size) {
     const unsigned char *p = (const unsigned char *)text;
     if (p[0] < 0x80) return 1;
