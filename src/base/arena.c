@@ -14,7 +14,9 @@ struct arena_chunk {
     _Alignas(ALIGNMENT) unsigned char data[];
 };
 
-void arena_init(arena *a, size_t limit_bytes) { *a = (arena){.limit_bytes = limit_bytes}; }
+void arena_init(arena *a, size_t limit_bytes) {
+    *a = (arena){.limit_bytes = limit_bytes};
+}
 
 /* Chunks come from calloc and pieces are never reused, so that every piece is zero already. */
 static arena_chunk *add_chunk(arena *a, size_t size) {
@@ -35,10 +37,13 @@ static arena_chunk *add_chunk(arena *a, size_t size) {
 void *arena_alloc(arena *a, size_t count, size_t size, weft_error *err) {
     size_t left = a->limit_bytes - a->used_bytes;
     size_t bytes = 0;
-    if (!size || count <= left / size) bytes = count * size;
-    else bytes = SIZE_MAX;
+    if (!size || count <= left / size)
+        bytes = count * size;
+    else
+        bytes = SIZE_MAX;
     if (bytes > left || left - bytes < ALIGNMENT) {
-        err_set(err, WEFT_ERR_RANGE, "more than %zu bytes of memory would be needed", a->limit_bytes);
+        err_set(err, WEFT_ERR_RANGE, "more than %zu bytes of memory would be needed",
+                a->limit_bytes);
         return NULL;
     }
     bytes = (bytes ? bytes + ALIGNMENT - 1 : ALIGNMENT) / ALIGNMENT * ALIGNMENT;

@@ -14,12 +14,13 @@ typedef struct arena {
     size_t used_bytes, limit_bytes;
 } arena;
 
-/* Start empty; nothing is allocated yet. limit_bytes bounds the sum of all pieces (each rounded up to
- * 16 bytes). */
+/* Start empty; nothing is allocated yet. limit_bytes bounds the sum of all pieces (each rounded up
+ * to 16 bytes). */
 void arena_init(arena *a, size_t limit_bytes);
 
 /* count * size zeroed bytes, aligned to 16; at least one byte, so that NULL always means failure:
- * WEFT_ERR_RANGE over the limit, WEFT_ERR_MEMORY when the system has no more. Lives until arena_free. */
+ * WEFT_ERR_RANGE over the limit, WEFT_ERR_MEMORY when the system has no more. Lives until
+ * arena_free. */
 void *arena_alloc(arena *a, size_t count, size_t size, weft_error *err);
 
 /* A NUL-terminated copy of size bytes; NULL as arena_alloc. */
