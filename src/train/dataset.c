@@ -184,7 +184,8 @@ static int check_open(const dataset *d, weft_error *err) {
 static int add_document(dataset *d, const ingest_document *document, weft_error *err) {
     TRY(check_open(d, err));
     if (!d->tok)
-        return err_set(err, WEFT_ERR_ARGUMENT, "the model has no tokenizer, so text cannot be read");
+        return err_set(err, WEFT_ERR_ARGUMENT,
+                       "the model has no tokenizer, so text cannot be read");
     if (document->message_count) return add_conversation(d, document, err);
     return add_text(d, document->text ? document->text : "", err);
 }

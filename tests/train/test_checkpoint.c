@@ -30,9 +30,17 @@ static int64_t eval_steps[2] = {0, 3};
 static double eval_losses[2] = {4.5, 3.75};
 
 static checkpoint sample(void) {
-    return (checkpoint){.step = 3, .tokens_seen = 12345, .param_count = PARAMS, .params = params,
-                        .moment1 = moment1, .moment2 = moment2, .best = best, .losses = losses,
-                        .eval_count = 2, .eval_steps = eval_steps, .eval_losses = eval_losses};
+    return (checkpoint){.step = 3,
+                        .tokens_seen = 12345,
+                        .param_count = PARAMS,
+                        .params = params,
+                        .moment1 = moment1,
+                        .moment2 = moment2,
+                        .best = best,
+                        .losses = losses,
+                        .eval_count = 2,
+                        .eval_steps = eval_steps,
+                        .eval_losses = eval_losses};
 }
 
 static void save_sample(void) {
@@ -167,8 +175,12 @@ static void test_not_a_checkpoint(void **state) {
     unlink(path);
     assert_int_equal(load(&c, &err), WEFT_ERR_IO);
     assert_non_null(strstr(err.message, path));
-    tensor_view t = {.name = "params", .type = TENSOR_F32, .dim_count = 1, .shape = {PARAMS},
-                     .data = (const uint8_t *)params, .size_bytes = sizeof params};
+    tensor_view t = {.name = "params",
+                     .type = TENSOR_F32,
+                     .dim_count = 1,
+                     .shape = {PARAMS},
+                     .data = (const uint8_t *)params,
+                     .size_bytes = sizeof params};
     assert_int_equal(safetensors_save(path, &t, 1, NULL, 0, &err), WEFT_OK);
     assert_int_equal(load(&c, &err), WEFT_ERR_FORMAT);
     assert_non_null(strstr(err.message, "is no checkpoint of a training run"));
@@ -196,7 +208,8 @@ static void test_senseless_values(void **state) {
     assert_non_null(strstr(err.message, "eval_steps"));
 }
 
-/* A failed save leaves the old file as it was, and a writer that was killed does not stand in the way. */
+/* A failed save leaves the old file as it was, and a writer that was killed does not stand in the
+ * way. */
 static void test_failed_save_keeps_the_old(void **state) {
     (void)state;
     char *before, *after, partial[128];

@@ -43,8 +43,8 @@ static void add_row(dataset *d, int32_t base, int32_t count) {
 
 /* Documents of 2 .. 37 tokens, document i with the tokens 1000 * i ... */
 static dataset *make_rows(double eval_share, uint64_t seed) {
-    dataset *d = make(NULL, NULL, (dataset_options){.context = CONTEXT, .eval_share = eval_share,
-                                                    .seed = seed});
+    dataset *d = make(
+        NULL, NULL, (dataset_options){.context = CONTEXT, .eval_share = eval_share, .seed = seed});
     for (int32_t i = 0; i < DOCUMENTS; i++) add_row(d, 1000 * i, 2 + i * 7 % 36);
     finish(d);
     return d;
@@ -95,7 +95,8 @@ static void test_windows_cover_everything_once(void **state) {
     assert_int_equal(windows, dataset_statistics(d).train_windows);
     for (int32_t i = 0; i < DOCUMENTS; i++)
         for (int32_t at = 0; at < 1000; at++) {
-            /* All but the last token, which predicts nothing, exactly once: the first document too. */
+            /* All but the last token, which predicts nothing, exactly once: the first document too.
+             */
             int32_t count = 2 + i * 7 % 36;
             assert_int_equal(seen[1000 * i + at], at < count - 1);
         }
@@ -291,8 +292,8 @@ static void test_split_sizes(void **state) {
 /* ------------------------------------------------------------------ fingerprints */
 
 static uint64_t fingerprint(int32_t id, int32_t target, int32_t count, uint64_t seed) {
-    dataset *d = make(NULL, NULL, (dataset_options){.context = CONTEXT, .eval_share = 0.3,
-                                                    .seed = seed});
+    dataset *d =
+        make(NULL, NULL, (dataset_options){.context = CONTEXT, .eval_share = 0.3, .seed = seed});
     for (int32_t i = 0; i < 10; i++) add_row(d, 1000 * i, 12);
     int32_t ids[3] = {4, id, 6}, targets[3] = {5, target, 7};
     assert_int_equal(dataset_add_tokens(d, ids, targets, count, NULL), WEFT_OK);
@@ -357,7 +358,9 @@ enum { BOS, EOS, FIRST_CHARACTER };
 static char folder[64];
 
 static int32_t id_of(char c) {
-    return c == ' ' ? FIRST_CHARACTER : c == '\n' ? FIRST_CHARACTER + 1 : FIRST_CHARACTER + 2 + c - '!';
+    return c == ' '    ? FIRST_CHARACTER
+           : c == '\n' ? FIRST_CHARACTER + 1
+                       : FIRST_CHARACTER + 2 + c - '!';
 }
 
 static tokenizer *make_tokenizer(gguf_file **file) {
@@ -431,7 +434,8 @@ static void test_plain_text(void **state) {
                      WEFT_ERR_RANGE);
     assert_non_null(strstr(err.message, "token 0 is 98"));
     ingest_message message = {"user", "hi"};
-    ingest_document talk = {.messages = &message, .message_count = 1, .source = "a.jsonl", .line = 2};
+    ingest_document talk = {
+        .messages = &message, .message_count = 1, .source = "a.jsonl", .line = 2};
     assert_int_equal(dataset_add(d, &talk, &err), WEFT_ERR_ARGUMENT);
     assert_non_null(strstr(err.message, "a.jsonl:2: this is a conversation, but the model has no"));
     dataset_free(&d);
@@ -463,8 +467,11 @@ static void learnt_text(const micro_batch *b, char *out) {
     for (int64_t i = 0; i < b->tokens; i++) {
         int32_t id = b->targets[i];
         if (id == NO_TARGET) continue;
-        *out++ = id == EOS ? '$' : id == BOS ? '^' : id == id_of(' ') ? ' ' : id == id_of('\n')
-                     ? '\n' : (char)('!' + id - FIRST_CHARACTER - 2);
+        *out++ = id == EOS           ? '$'
+                 : id == BOS         ? '^'
+                 : id == id_of(' ')  ? ' '
+                 : id == id_of('\n') ? '\n'
+                                     : (char)('!' + id - FIRST_CHARACTER - 2);
     }
     *out = 0;
 }

@@ -46,27 +46,44 @@ typedef struct rig_options {
 
 /* Two layers, dropout, accumulation, evaluation and patience on: everything that has a state. */
 static rig_options usual(void) {
-    return (rig_options){
-        .o = {.steps = 11,
-              .micro_tokens = MICRO,
-              .accumulate = 2,
-              .optimiser = {.rate = 5e-3f, .beta1 = .9f, .beta2 = .999f, .epsilon = 1e-8f,
-                            .weight_decay = .01f, .clip = 1},
-              .schedule = SCHEDULE_COSINE,
-              .warmup_steps = 2,
-              .final_rate_share = .1,
-              .seed = 7,
-              .eval_every = 3,
-              .patience = 50,
-              .dropout = .1f},
-        .threads = 1, .documents = 14, .eval_share = .25, .rank = 4, .model_seed = 1};
+    return (rig_options){.o = {.steps = 11,
+                               .micro_tokens = MICRO,
+                               .accumulate = 2,
+                               .optimiser = {.rate = 5e-3f,
+                                             .beta1 = .9f,
+                                             .beta2 = .999f,
+                                             .epsilon = 1e-8f,
+                                             .weight_decay = .01f,
+                                             .clip = 1},
+                               .schedule = SCHEDULE_COSINE,
+                               .warmup_steps = 2,
+                               .final_rate_share = .1,
+                               .seed = 7,
+                               .eval_every = 3,
+                               .patience = 50,
+                               .dropout = .1f},
+                         .threads = 1,
+                         .documents = 14,
+                         .eval_share = .25,
+                         .rank = 4,
+                         .model_seed = 1};
 }
 
 static config small_shape(void) {
-    config c = {.architecture = "bitnet-b1.58", .layer_count = 2, .hidden = 128, .ffn = 256,
-                .heads = 4, .kv_heads = 2, .head_dim = 32, .vocab = 64, .context = 64,
-                .norm_epsilon = 1e-5f, .rope_base = 10000, .act = ACTIVATION_RELU2,
-                .sub_norms = true, .tied_head = true};
+    config c = {.architecture = "bitnet-b1.58",
+                .layer_count = 2,
+                .hidden = 128,
+                .ffn = 256,
+                .heads = 4,
+                .kv_heads = 2,
+                .head_dim = 32,
+                .vocab = 64,
+                .context = 64,
+                .norm_epsilon = 1e-5f,
+                .rope_base = 10000,
+                .act = ACTIVATION_RELU2,
+                .sub_norms = true,
+                .tied_head = true};
     for (int i = 0; i < 16; i++) c.rope_factors[i] = 1;
     return c;
 }
@@ -78,7 +95,8 @@ static dataset *make_data(int documents, double eval_share) {
     ok(dataset_create(NULL, NULL, &o, &d, &err), &err);
     for (int i = 0; i < documents; i++) {
         int32_t ids[32], targets[32], count = 5 + i * 5 % 19;
-        for (int32_t k = 0; k < count; k++) ids[k] = (int32_t)rng_below((uint64_t)i, (uint64_t)k, 64);
+        for (int32_t k = 0; k < count; k++)
+            ids[k] = (int32_t)rng_below((uint64_t)i, (uint64_t)k, 64);
         for (int32_t k = 0; k < count; k++) targets[k] = k + 1 < count ? ids[k + 1] : NO_TARGET;
         ok(dataset_add_tokens(d, ids, targets, count, &err), &err);
     }
@@ -91,8 +109,8 @@ static rig make_rig(const rig_options *r) {
     weft_error err;
     config shape = small_shape();
     backend_options device = {.thread_count = r->threads, .cpu_mask = UINT32_MAX};
-    adapter_settings settings = {.rank = r->rank, .alpha = 8, .targets = (1u << TARGET_COUNT) - 1,
-                                 .seed = 5};
+    adapter_settings settings = {
+        .rank = r->rank, .alpha = 8, .targets = (1u << TARGET_COUNT) - 1, .seed = 5};
     ok(backend_create_cpu(&device, &x.be, &err), &err);
     ok(model_synthesise(&shape, r->model_seed, x.be, &x.m, &err), &err);
     x.d = make_data(r->documents, r->eval_share);
@@ -135,7 +153,8 @@ static result take_result(const rig *x) {
     trainer_history h = trainer_get_history(x->t);
     return (result){.params = params_of(x),
                     .losses = copy(h.losses, (size_t)h.step_count * sizeof *h.losses),
-                    .eval_losses = copy(h.eval_losses, (size_t)h.eval_count * sizeof *h.eval_losses),
+                    .eval_losses =
+                        copy(h.eval_losses, (size_t)h.eval_count * sizeof *h.eval_losses),
                     .param_count = x->a->param_count,
                     .step_count = h.step_count,
                     .eval_count = h.eval_count,
@@ -279,8 +298,8 @@ static int on_event(void *context, const trainer_event *e) {
     return w->events++ == w->stop_at;
 }
 
-/* Stop at the event given, then go on in a new trainer with a fresh adapter. False if the run has no
- * such event. */
+/* Stop at the event given, then go on in a new trainer with a fresh adapter. False if the run has
+ * no such event. */
 static bool run_in_two(rig_options r, int64_t stop_at, result *out) {
     weft_error err;
     unlink(path);
@@ -375,8 +394,8 @@ static void test_recompute_gives_the_same(void **state) {
 
 /* ------------------------------------------------------------------ killed */
 
-/* In a process of its own: go on from the file if there is one, and leave the parameters in `output`.
- * kill_at >= 0: die at that event. */
+/* In a process of its own: go on from the file if there is one, and leave the parameters in
+ * `output`. kill_at >= 0: die at that event. */
 static int kill_here(void *context, const trainer_event *e) {
     int64_t *left = context;
     (void)e;
@@ -397,7 +416,8 @@ static void child_main(const rig_options *r, int64_t kill_at, const char *output
     _exit(os_write_file(output, params, x.a->param_count * sizeof *params, &err) ? 6 : 0);
 }
 
-/* Run a child; kill it after delay_us, unless that is negative. Returns whether it came to its end. */
+/* Run a child; kill it after delay_us, unless that is negative. Returns whether it came to its end.
+ */
 static bool run_child(const rig_options *r, int64_t kill_at, int64_t delay_us, const char *output) {
     fflush(NULL);
     pid_t child = fork();
@@ -429,7 +449,8 @@ static void test_kill_and_resume(void **state) {
     unlink(path);
     bool done = false;
     int kills = 0;
-    /* By turns: at an event (after so many of them, so that some progress is sure), and at any time. */
+    /* By turns: at an event (after so many of them, so that some progress is sure), and at any
+     * time. */
     for (; !done && kills < 200; kills++) {
         int64_t delay = kills % 2 ? (int64_t)rng_below(11, (uint64_t)kills, 30000) : -1;
         done = run_child(&r, kills % 2 ? -1 : 1 + kills % 3, delay, output);
@@ -669,8 +690,7 @@ static void test_schedule(void **state) {
     trainer_options o = {.optimiser = {.rate = 1}, .warmup_steps = 4, .final_rate_share = 0.2};
     const double warmup[] = {0.2, 0.4, 0.6, 0.8, 1.0};
     o.schedule = SCHEDULE_LINEAR;
-    for (int i = 0; i < 5; i++)
-        assert_true(fabs(schedule_rate(&o, i, 12) - warmup[i]) < 1e-12);
+    for (int i = 0; i < 5; i++) assert_true(fabs(schedule_rate(&o, i, 12) - warmup[i]) < 1e-12);
     assert_true(fabs(schedule_rate(&o, 8, 12) - 0.6) < 1e-12);
     assert_true(fabs(schedule_rate(&o, 11, 12) - 0.3) < 1e-12);
     o.schedule = SCHEDULE_COSINE;
