@@ -85,6 +85,22 @@ typedef struct strip_product {
 } strip_product;
 void avx2_strip_product(const strip_product *args);
 
+/* The same over the columns of a panel: C (rows, width) = alpha * A B + (C if keep), A (rows,
+ * depth), depth at most PANEL_DEPTH; column col of B is in the strip at panel + col / STRIP *
+ * strip_step. */
+enum { PANEL_DEPTH = 64 };
+typedef struct panel_product {
+    const float *a;
+    int64_t lda, rows, depth;
+    const float *panel;
+    int64_t strip_step, width;
+    float alpha;
+    float *c;
+    int64_t ldc;
+    bool keep;
+} panel_product;
+void avx2_panel_product(const panel_product *args);
+
 /* Inner product: y (tokens, rows) = alpha * x w^T + (y if keep), x (tokens, k), w (rows, k). */
 typedef struct dot_product {
     const float *x;

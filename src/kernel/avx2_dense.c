@@ -7,7 +7,7 @@
 
 enum {
     DOT_ROWS = 12, /* rows of the forward panel: 24 KiB at DOT_COLUMNS columns */
-    T_ROWS = 48    /* rows of the transposed product's panel: 48 KiB at DENSE_SPAN columns */
+    T_ROWS = 40    /* rows of the transposed product's panel: 40 KiB at DENSE_SPAN columns */
 };
 
 static void f16_span(const uint8_t *bytes, int64_t count, float *out) {
@@ -91,21 +91,18 @@ void avx2_dense_matmul_t(const dense_matrix *w, int64_t token_begin, int64_t tok
         for (int64_t row = 0; row < w->rows; row += T_ROWS) {
             int64_t rows = min_i64(T_ROWS, w->rows - row);
             convert_strips(w, row, rows, col, width, panel);
-            for (int64_t k = 0; k < width; k += STRIP) {
-                strip_product p = {.a = dy + token_begin * lddy + row,
-                                   .a_row = lddy,
-                                   .a_step = 1,
-                                   .rows = token_end - token_begin,
-                                   .depth = rows,
-                                   .b = panel[k / STRIP][0],
-                                   .ldb = STRIP,
-                                   .width = min_i64(STRIP, width - k),
-                                   .alpha = 1,
-                                   .c = dx + token_begin * lddx + col + k,
-                                   .ldc = lddx,
-                                   .keep = row > 0};
-                avx2_strip_product(&p);
-            }
+            panel_product p = {.a = dy + token_begin * lddy + row,
+                               .lda = lddy,
+                               .rows = token_end - token_begin,
+                               .depth = rows,
+                               .panel = panel[0][0],
+                               .strip_step = T_ROWS * STRIP,
+                               .width = width,
+                               .alpha = 1,
+                               .c = dx + token_begin * lddx + col,
+                               .ldc = lddx,
+                               .keep = row > 0};
+            avx2_panel_product(&p);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 enum {
     TILE_ROWS = 6,    /* 12 sums, two vectors of B and one of A fill the 16 registers */
+    PANEL_ROWS = 48,  /* rows of A copied at a time: 12 KiB */
     STRIP_DEPTH = 64, /* rows of B packed at a time: 4 KiB */
     NT_DOT_MIN = 64   /* gemm_nt: from this k on, rows are multiplied where they lie */
 };
@@ -74,6 +75,33 @@ void avx2_strip_product(const strip_product *args) {
         strip_rows(args, false);
     else
         strip_rows(args, true);
+}
+
+/* A goes through a small buffer: its rows are often a multiple of 2 KiB apart, where the lines of
+ * neighbouring rows would push each other out of the cache. */
+void avx2_panel_product(const panel_product *args) {
+    _Alignas(64) float a[PANEL_ROWS * PANEL_DEPTH];
+    for (int64_t row = 0; row < args->rows; row += PANEL_ROWS) {
+        int64_t rows = min_i64(PANEL_ROWS, args->rows - row);
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(a + i * PANEL_DEPTH, args->a + (row + i) * args->lda,
+                   (size_t)args->depth * sizeof(float));
+        for (int64_t col = 0; col < args->width; col += STRIP) {
+            strip_product p = {.a = a,
+                               .a_row = PANEL_DEPTH,
+                               .a_step = 1,
+                               .rows = rows,
+                               .depth = args->depth,
+                               .b = args->panel + col / STRIP * args->strip_step,
+                               .ldb = STRIP,
+                               .width = min_i64(STRIP, args->width - col),
+                               .alpha = args->alpha,
+                               .c = args->c + row * args->ldc + col,
+                               .ldc = args->ldc,
+                               .keep = args->keep};
+            avx2_strip_product(&p);
+        }
+    }
 }
 
 /* tokens (1..4) x rows dot products; the constants are resolved by inlining. */
