@@ -49,7 +49,7 @@ static inline int ternary_get(const ternary_matrix *w, int64_t row, int64_t col)
 }
 
 /* Write codes[0..127] (each 0, 1 or 2) as one block. */
-static inline void ternary_pack_block(const uint8_t *codes, uint8_t *block) {
+static inline void ternary_pack_block(const uint8_t *restrict codes, uint8_t *restrict block) {
     for (int p = 0; p < 32; p++)
         block[p] =
             (uint8_t)(codes[p] << 6 | codes[32 + p] << 4 | codes[64 + p] << 2 | codes[96 + p]);

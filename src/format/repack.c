@@ -84,8 +84,12 @@ bool repack_in_place(const tensor_view *t, ternary_matrix *w) {
     return true;
 }
 
+/* Index of the first code above 2, or -1. Nearly always there is none, so that is asked first, in a
+ * loop without a way out in the middle. */
 static int find_code_3(const uint8_t *codes, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
+    uint8_t seen = 0;
+    for (int64_t i = 0; i < count; i++) seen |= codes[i] & codes[i] >> 1;
+    for (int64_t i = 0; seen && i < count; i++)
         if (codes[i] > 2) return (int)i;
     return -1;
 }
@@ -242,27 +246,34 @@ bool repack_is_ternary(const tensor_view *t) {
     return true;
 }
 
+/* Byte row r, columns c .. c + n - 1 (n at most a block), to block c / 128 of its four output rows.
+ */
+static int repack_hf_block(const tensor_view *t, int64_t r, int64_t c, int64_t n, uint8_t *codes,
+                           weft_error *err) {
+    int64_t rows = t->shape[0], cols = t->shape[1];
+    uint8_t packed[TERNARY_BLOCK], unpacked[TERNARY_BLOCK];
+    memset(packed, TERNARY_ZERO_BYTE, sizeof packed);
+    memcpy(packed, t->data + r * cols + c, (size_t)n);
+    for (int quarter = 0; quarter < 4; quarter++) {
+        int64_t row = quarter * rows + r;
+        for (int i = 0; i < TERNARY_BLOCK; i++) unpacked[i] = packed[i] >> 2 * quarter & 3;
+        int bad = find_code_3(unpacked, TERNARY_BLOCK);
+        if (bad >= 0) return fail_code(err, t->name, row, c + bad);
+        ternary_pack_block(unpacked, codes + (size_t)row * ternary_row_bytes(cols) + c / 4);
+    }
+    return WEFT_OK;
+}
+
 int repack_hf_packed(const tensor_view *t, uint8_t *codes, weft_error *err) {
     TRY(check_matrix(t, err));
     if (t->type != TENSOR_U8)
         return err_set(err, WEFT_ERR_FORMAT, "'%.100s' has type %s; packed weights are U8", t->name,
                        tensor_type_name(t->type));
-    int64_t rows = t->shape[0], cols = t->shape[1];
-    size_t row_bytes = ternary_row_bytes(cols);
-    uint8_t chunk[CHUNK];
-    for (int64_t r = 0; r < rows; r++) {
-        for (int quarter = 0; quarter < 4; quarter++) {
-            packer p = {.out = codes + (size_t)(quarter * rows + r) * row_bytes, .cols = cols};
-            for (int64_t c = 0, n; c < cols; c += n) {
-                const uint8_t *from = t->data + r * cols + c;
-                n = cols - c < CHUNK ? cols - c : CHUNK;
-                for (int64_t i = 0; i < n; i++) chunk[i] = from[i] >> 2 * quarter & 3;
-                int bad = find_code_3(chunk, n);
-                if (bad >= 0) return fail_code(err, t->name, quarter * rows + r, c + bad);
-                pack_codes(&p, chunk, n);
-            }
-        }
-    }
+    int64_t cols = t->shape[1];
+    for (int64_t r = 0; r < t->shape[0]; r++)
+        for (int64_t c = 0; c < cols; c += TERNARY_BLOCK)
+            TRY(repack_hf_block(t, r, c, cols - c < TERNARY_BLOCK ? cols - c : TERNARY_BLOCK, codes,
+                                err));
     return WEFT_OK;
 }
 

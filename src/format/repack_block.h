@@ -18,13 +18,13 @@ static inline float repack_i2s_scale(const tensor_view *t) {
 }
 
 /* One block of base/layout.h, which is also one of I2_S, as 128 codes. */
-static inline void repack_unpack_block(const uint8_t *block, uint8_t *codes) {
+static inline void repack_unpack_block(const uint8_t *restrict block, uint8_t *restrict codes) {
     for (int n = 0; n < 4; n++)
         for (int p = 0; p < 32; p++) codes[32 * n + p] = block[p] >> (6 - 2 * n) & 3;
 }
 
 /* TQ2_0: two groups of 128 values, in the same order but from the low bits up. */
-static inline void repack_unpack_tq2(const uint8_t *block, uint8_t *codes) {
+static inline void repack_unpack_tq2(const uint8_t *restrict block, uint8_t *restrict codes) {
     for (int half = 0; half < 2; half++)
         for (int n = 0; n < 4; n++)
             for (int p = 0; p < 32; p++)
@@ -33,7 +33,8 @@ static inline void repack_unpack_tq2(const uint8_t *block, uint8_t *codes) {
 
 /* Digit n of `count` TQ1_0 bytes. A byte is a fraction of 256: multiplying by 3^n (power) drops the
  * digits in front, and the next one is the whole part of three times the rest. */
-static inline void repack_tq1_digit(const uint8_t *bytes, int count, int power, uint8_t *codes) {
+static inline void repack_tq1_digit(const uint8_t *restrict bytes, int count, int power,
+                                    uint8_t *restrict codes) {
     for (int p = 0; p < count; p++) {
         uint8_t rest = (uint8_t)(bytes[p] * power);
         codes[p] = (uint8_t)(rest * 3 >> 8);
@@ -42,7 +43,7 @@ static inline void repack_tq1_digit(const uint8_t *bytes, int count, int power, 
 
 /* TQ1_0: bytes 0-31 hold five digits each, 32 values apart; 32-47 five, 16 apart; 48-51 four, 4
  * apart. */
-static inline void repack_unpack_tq1(const uint8_t *block, uint8_t *codes) {
+static inline void repack_unpack_tq1(const uint8_t *restrict block, uint8_t *restrict codes) {
     static const uint8_t powers[] = {1, 3, 9, 27, 81};
     for (int n = 0; n < 5; n++) {
         repack_tq1_digit(block, 32, powers[n], codes + 32 * n);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the regression inputs of the GGUF and safetensors parsers, valid and broken, beside this file."""
+"""Write the regression inputs of the GGUF and safetensors parsers, valid and broken."""
 import json
 import pathlib
 import struct
@@ -31,7 +31,8 @@ def gguf(keys, infos, data=b"", version=3, counts=None):
 
 
 SCALARS = [
-    key("u8", 0, b"\xff"), key("i8", 1, b"\xff"), key("u16", 2, b"\xfe\xff"), key("i16", 3, b"\xfe\xff"),
+    key("u8", 0, b"\xff"), key("i8", 1, b"\xff"), key("u16", 2, b"\xfe\xff"),
+    key("i16", 3, b"\xfe\xff"),
     key("u32", 4, b"\1\0\0\0"), key("i32", 5, b"\xff" * 4), key("f32", 6, struct.pack("<f", 1.5)),
     key("bool", 7, b"\1"), key("string", 8, text("bitnet\n\x1b[0m")), key("u64", 10, b"\xff" * 8),
     key("i64", 11, b"\xff" * 8), key("f64", 12, struct.pack("<d", -2.5)),
@@ -41,9 +42,9 @@ ARRAYS = [
     key("floats", 9, array(6, 2, bytes(8))), key("bools", 9, array(7, 2, b"\0\1")),
     key("nested", 9, array(9, 2, array(5, 1, bytes(4)) + array(8, 1, text("x")))),
 ]
-ALL_TYPES = [("f32", 1, 0, 4), ("f16", 1, 1, 2), ("q4_0", 32, 2, 18), ("q8_0", 32, 8, 34), ("q6_k", 256, 14, 210),
-             ("i8", 1, 24, 1), ("bf16", 1, 30, 2), ("f64", 1, 28, 8), ("tq1_0", 256, 34, 54),
-             ("tq2_0", 256, 35, 66), ("i2_s", 128, 36, 64)]
+ALL_TYPES = [("f32", 1, 0, 4), ("f16", 1, 1, 2), ("q4_0", 32, 2, 18), ("q8_0", 32, 8, 34),
+             ("q6_k", 256, 14, 210), ("i8", 1, 24, 1), ("bf16", 1, 30, 2), ("f64", 1, 28, 8),
+             ("tq1_0", 256, 34, 54), ("tq2_0", 256, 35, 66), ("i2_s", 128, 36, 64)]
 
 
 def every_type():
@@ -87,11 +88,15 @@ def entry(dtype, shape, begin, end):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+DTYPES = [("F32", 4), ("F16", 2), ("BF16", 2), ("F64", 8), ("I8", 1), ("U8", 1), ("I32", 4),
+          ("I64", 8)]
+VALID = {"__metadata__": {"format": "pt"}, "a": entry("F32", [2, 1], 0, 8),
+         "b": entry("BF16", [2], 8, 12), "c": entry("U8", [], 12, 13)}
+EVERY_TYPE = {d: entry(d, [1], 8 * i, 8 * i + n) for i, (d, n) in enumerate(DTYPES)}
+
 SAFETENSORS = {
-    "valid": safetensors({"__metadata__": {"format": "pt"}, "a": entry("F32", [2, 1], 0, 8),
-                          "b": entry("BF16", [2], 8, 12), "c": entry("U8", [], 12, 13)}, bytes(range(13))),
-    "every_type": safetensors({d: entry(d, [1], 8 * i, 8 * i + n) for i, (d, n) in enumerate(
-        [("F32", 4), ("F16", 2), ("BF16", 2), ("F64", 8), ("I8", 1), ("U8", 1), ("I32", 4), ("I64", 8)])}, bytes(64)),
+    "valid": safetensors(VALID, bytes(range(13))),
+    "every_type": safetensors(EVERY_TYPE, bytes(64)),
     "empty_tensor": safetensors({"a": entry("F32", [0, 5], 0, 0)}),
     "no_tensors": safetensors({}),
     "empty": b"",
