@@ -30,8 +30,8 @@ const safetensors_file *hf_tensors(const hf_dir *dir);
 bool hf_config_has(const hf_dir *dir, const char *key);
 
 /* One value of config.json. A missing key, or one of another kind, is WEFT_ERR_FORMAT naming the
- * file and the key, and leaves *value; for an optional key ask hf_config_has first. hf_config_f64 reads
- * integers too. Texts are borrowed. */
+ * file and the key, and leaves *value; for an optional key ask hf_config_has first. hf_config_f64
+ * reads integers too. Texts are borrowed. */
 int hf_config_i64(const hf_dir *dir, const char *key, int64_t *value, weft_error *err);
 int hf_config_f64(const hf_dir *dir, const char *key, double *value, weft_error *err);
 int hf_config_bool(const hf_dir *dir, const char *key, bool *value, weft_error *err);
