@@ -117,7 +117,7 @@ SNIPPETS = r'''
 {% with a = 1, b = 2 %}{{ a }}{{ b }}{% endwith %}{{ a }}| {% with %}{% set z = 1 %}{{ z }}{% endwith %}{{ z }}|
 {% generation %}gen {{ 1 }}{% endgeneration %} {% raw %}{{ not }} {% x %}{% endraw %}!
 {{ range(3)|list }} {{ range(1, 4)|list }} {{ range(5, 0, -2)|list }} {% for i in range(2) %}{{ i }}{% endfor %}
-{{ dict(a=1, b=2) }} {{ dict({'x': 1}, y=2) }} {{ strftime_now('%Y-%m-%d %d %b %Y') }} {{ bos_token }} {{ eos_token }} {{ tools }} {{ documents is none }} {{ add_generation_prompt }}
+{{ dict(a=1, b=2) }} {{ dict({'z': 1}, **{'y': 2}) }} {{ range(*[1, 3])|list }} {{ dict({'x': 1}, y=2) }} {{ strftime_now('%Y-%m-%d %d %b %Y') }} {{ bos_token }} {{ eos_token }} {{ tools }} {{ documents is none }} {{ add_generation_prompt }}
 {{ (messages|selectattr('role', 'eq', 'zzz')) and 'true' }} {{ 'x' if messages|map('upper') else 'y' }}
 {{ 1_000 }} {{ 0x1f }} {{ 0b101 }} {{ 0o17 }} {{ [1, 2,] }} {{ {'a': 1,} }} {{ (1, 2,) }} {{ 'a'|upper|lower|trim }} {{ -1|abs }} {{ +1 }} {{ - 1 + 2 }}
 {{ {'a': {'b': [10, 20]}}.a.b[1] }} {{ {'a': {'b': [10, 20]}}['a']['b'][-1] }} {{ none.x }}| {{ 'x'[0].y }}|
@@ -195,6 +195,9 @@ FAILURES = r'''
 {% endfor %}
 {% macro %}{% endmacro %}
 {{ f(a=1, 2) }}
+{{ dict(**[1]) }}
+{{ range(*5) }}
+{% macro m(a) %}{% endmacro %}{{ m(1, a=2) }}
 {{ 1 $ 2 }}
 {% for x in [1] %}
 '''.strip("\n").split("\n")
@@ -230,8 +233,9 @@ def render(env, source, messages, generation_prompt):
 
 
 def main():
-    arguments = sys.argv[1:]
-    corpus = pathlib.Path(arguments.pop(1)) if arguments[:1] == ["--corpus"] and arguments.pop(0) else None
+    arguments, corpus = sys.argv[1:], None
+    if arguments[:1] == ["--corpus"]:
+        corpus, arguments = pathlib.Path(arguments[1]), arguments[2:]
     env, cases, sources = make_environment(), [], []
     for source in SNIPPETS + FAILURES:
         case = render(env, source, SHORT, False)

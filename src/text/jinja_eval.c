@@ -1,6 +1,7 @@
 /* Statements and expressions at work. Operators are in jinja_operators.c, what has a name in
  * jinja_filters.c and jinja_methods.c. */
 #include "text/jinja_eval.h"
+#include "text/jinja_lex.h"
 
 #include <string.h>
 
@@ -76,24 +77,59 @@ static int eval_slice(jinja_vm *vm, const jinja_node *node, jinja_scope *scope, 
     return jinja_get_slice(vm, v, bounds, out);
 }
 
-/* Arguments; one more keyword has room at the end, for caller(). */
+static int add_keyword(jinja_vm *vm, jinja_args *args, const char *name, jinja_value value) {
+    if (args->keyword_count == args->keyword_capacity) {
+        size_t capacity = args->keyword_capacity ? args->keyword_capacity * 2 : 4;
+        jinja_keyword *keywords = jinja_alloc(vm, capacity, sizeof *keywords);
+        if (!keywords) return (int)vm->err.code;
+        if (args->keyword_count)
+            memcpy(keywords, args->keywords, args->keyword_count * sizeof *keywords);
+        args->keywords = keywords;
+        args->keyword_capacity = capacity;
+    }
+    args->keywords[args->keyword_count++] = (jinja_keyword){name, value};
+    return jinja_spend(vm, 1);
+}
+
+/* f(**v): the entries of a dictionary as keywords. */
+static int spread_keywords(jinja_vm *vm, jinja_value v, jinja_args *args) {
+    if (v.kind != JINJA_DICT)
+        return jinja_fail(vm, WEFT_ERR_FORMAT, "** needs a dict, not a %s", jinja_kind_name(v));
+    for (size_t i = 0; i < v.dict->count; i++) {
+        jinja_value key = v.dict->entries[i].key;
+        if (key.kind != JINJA_STRING)
+            return jinja_fail(vm, WEFT_ERR_FORMAT, "** needs strings as keys");
+        char *name = jinja_alloc(vm, key.string->size + 1, 1);
+        if (!name) return (int)vm->err.code;
+        memcpy(name, key.string->data, key.string->size);
+        TRY(add_keyword(vm, args, name, v.dict->entries[i].value));
+    }
+    return 0;
+}
+
 static int eval_arguments(jinja_vm *vm, const jinja_node *items, jinja_scope *scope,
                           jinja_args *args) {
-    size_t count = 0;
+    jinja_list list = {0};
     *args = (jinja_args){0};
-    for (const jinja_node *item = items; item; item = item->next) count++;
-    args->positional = jinja_alloc(vm, count, sizeof *args->positional);
-    args->keywords = jinja_alloc(vm, count + 1, sizeof *args->keywords);
-    if (!args->positional || !args->keywords) return (int)vm->err.code;
     for (const jinja_node *item = items; item; item = item->next) {
-        bool named = item->kind == NODE_KEYWORD;
+        bool plain = item->kind != NODE_KEYWORD && item->kind != NODE_SPREAD;
+        const jinja_list *more;
         jinja_value v;
-        TRY(jinja_evaluate(vm, named ? item->left : item, scope, &v));
-        if (named)
-            args->keywords[args->keyword_count++] = (jinja_keyword){item->name, v};
-        else
-            args->positional[args->count++] = v;
+        TRY(jinja_evaluate(vm, plain ? item : item->left, scope, &v));
+        place(vm, item);
+        if (plain) {
+            TRY(jinja_list_add(vm, &list, v));
+        } else if (item->kind == NODE_KEYWORD) {
+            TRY(add_keyword(vm, args, item->name, v));
+        } else if (item->op == OP_POWER) {
+            TRY(spread_keywords(vm, v, args));
+        } else {
+            TRY(jinja_iterate(vm, v, &more));
+            for (size_t i = 0; i < more->count; i++) TRY(jinja_list_add(vm, &list, more->items[i]));
+        }
     }
+    args->positional = list.items;
+    args->count = list.count;
     return 0;
 }
 
@@ -103,7 +139,7 @@ static int eval_call(jinja_vm *vm, const jinja_node *node, jinja_scope *scope,
     jinja_args args;
     TRY(jinja_evaluate(vm, node->left, scope, &callee));
     TRY(eval_arguments(vm, node->items, scope, &args));
-    if (caller) args.keywords[args.keyword_count++] = (jinja_keyword){"caller", *caller};
+    if (caller) TRY(add_keyword(vm, &args, "caller", *caller));
     place(vm, node);
     return jinja_call_value(vm, callee, &args, out);
 }

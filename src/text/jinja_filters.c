@@ -435,7 +435,7 @@ FILTER(filter_sum) {
 /* The arguments after the first `skip` ones. */
 static jinja_args rest_of(const jinja_args *args, size_t skip) {
     jinja_args rest = *args;
-    rest.positional += skip;
+    if (skip) rest.positional += skip;
     rest.count -= skip;
     return rest;
 }

@@ -32,6 +32,7 @@ typedef enum jinja_node_kind {
     NODE_FILTER,    /* left, name, items: arguments */
     NODE_TEST,      /* left, name, items: arguments */
     NODE_KEYWORD,   /* an argument: name, left */
+    NODE_SPREAD,    /* arguments *left or **left, by op */
     NODE_NOT,       /* left */
     NODE_NEGATE,    /* left */
     NODE_PLUS,      /* left */

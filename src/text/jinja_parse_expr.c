@@ -115,10 +115,14 @@ static int parse_arguments(jinja_parser *p, jinja_node **items) {
     bool keywords = false;
     TRY(jinja_parser_advance(p));
     while (!jinja_parser_is_op(p, ')')) {
-        if (jinja_parser_is_op(p, '*') || jinja_parser_is_op(p, OP_POWER))
-            return jinja_parser_fail(p, "an argument (weft does not unpack * and ** arguments)");
         if (p->token.kind == TOKEN_NAME) TRY(jinja_parser_peek(p));
-        if (p->token.kind == TOKEN_NAME && p->ahead.kind == TOKEN_OPERATOR && p->ahead.op == '=') {
+        if (jinja_parser_is_op(p, '*') || jinja_parser_is_op(p, OP_POWER)) {
+            TRY(jinja_parser_node(p, NODE_SPREAD, &item));
+            item->op = p->token.op;
+            TRY(jinja_parser_advance(p));
+            TRY(jinja_parse_expression(p, &item->left));
+        } else if (p->token.kind == TOKEN_NAME && p->ahead.kind == TOKEN_OPERATOR &&
+                   p->ahead.op == '=') {
             TRY(jinja_parser_node(p, NODE_KEYWORD, &item));
             TRY(jinja_parser_name(p, "a name", &item->name));
             TRY(jinja_parser_advance(p));

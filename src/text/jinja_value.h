@@ -129,7 +129,7 @@ typedef struct jinja_args {
     jinja_value *positional;
     size_t count;
     jinja_keyword *keywords;
-    size_t keyword_count;
+    size_t keyword_count, keyword_capacity;
 } jinja_args;
 
 /* A filter, test, method or function; self is the filtered value or the method's object. */
