@@ -342,3 +342,26 @@ trainer_history trainer_get_history(const trainer *t) {
 int64_t trainer_step_count(const trainer *t) {
     return t->step_count;
 }
+
+int64_t trainer_steps_per_epoch(const trainer *t) {
+    return t->epoch_steps;
+}
+
+/* A first pass shorter than this mostly measures pages being touched: then a second one counts. */
+#define MEASURE_SECONDS 1.0
+
+int trainer_measure(trainer *t, double *tokens_per_s, weft_error *err) {
+    double seconds = 0;
+    TRY(seek_epoch(t, err));
+    for (int pass = 0; pass < 2 && seconds < MEASURE_SECONDS; pass++) {
+        uint64_t start = os_clock_ns();
+        double unused;
+        dataset_fill(t->d, &t->plan, 0, &t->batch);
+        int rc = train_step_accumulate(t->engine, &t->batch, 0, &unused, err);
+        seconds = seconds_since(start);
+        train_step_discard(t->engine);
+        if (rc) return rc;
+    }
+    *tokens_per_s = (double)t->batch.tokens / (seconds > 0 ? seconds : 1e-9);
+    return WEFT_OK;
+}

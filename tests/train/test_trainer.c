@@ -281,6 +281,25 @@ static void test_repeatable(void **state) {
     free_result(&c);
 }
 
+/* Measuring the speed, before the run or after a resume, leaves no trace. */
+static void test_measuring_changes_nothing(void **state) {
+    (void)state;
+    rig_options r = usual();
+    weft_error err;
+    double tokens_per_s = 0;
+    result straight = run_straight(&r);
+    rig x = make_rig(&r);
+    assert_true(trainer_steps_per_epoch(x.t) > 1);
+    ok(trainer_measure(x.t, &tokens_per_s, &err), &err);
+    assert_true(tokens_per_s > 0);
+    ok(trainer_run(x.t, NULL, NULL, &err), &err);
+    result out = take_result(&x);
+    assert_same(&straight, &out);
+    free_result(&out);
+    free_result(&straight);
+    free_rig(&x);
+}
+
 typedef struct watch {
     int64_t events, stop_at; /* event number, from 0, at which to stop; -1 = never */
     int64_t kinds[5];
@@ -729,6 +748,7 @@ int main(void) {
         cmocka_unit_test(test_epochs_train_everything),
         cmocka_unit_test(test_adapter_starts_distinct),
         cmocka_unit_test(test_repeatable),
+        cmocka_unit_test(test_measuring_changes_nothing),
         cmocka_unit_test(test_resume_anywhere),
         cmocka_unit_test(test_continue_after_interrupts),
         cmocka_unit_test(test_recompute_gives_the_same),
