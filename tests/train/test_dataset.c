@@ -525,6 +525,43 @@ static void test_template_date_is_fixed(void **state) {
     gguf_close(&file);
 }
 
+/* With the default model's own tokenizer and template: what is learnt is the reply and its end
+ * mark. */
+static void test_default_model(void **state) {
+    (void)state;
+    gguf_file *file;
+    tokenizer *tok;
+    chat_template *chat;
+    gguf_text source;
+    weft_error err;
+    assert_int_equal(gguf_open(WEFT_ROOT "/models/weft-42m.gguf", &file, &err), WEFT_OK);
+    assert_int_equal(tokenizer_from_gguf(file, &tok, &err), WEFT_OK);
+    assert_true(gguf_get_text(file, "tokenizer.chat_template", &source));
+    assert_int_equal(chat_template_compile(source.data, source.size, &chat, &err), WEFT_OK);
+    dataset *d = make(tok, chat, (dataset_options){.context = 200});
+    const ingest_message messages[] = {{"user", "Shall we meet?"},
+                                       {"assistant", "Yes, at noon. \xf0\x9f\x8d\x8e"}};
+    ingest_document talk = {.messages = messages, .message_count = 2};
+    assert_int_equal(dataset_add(d, &talk, &err), WEFT_OK);
+    finish(d);
+    micro_batch b;
+    bytes text = {0};
+    fill_only(d, &b);
+    for (int64_t i = 0; i + 1 < b.tokens; i++)
+        if (b.targets[i] != NO_TARGET)
+            assert_int_equal(tokenizer_decode(tok, b.targets[i], true, &text, &err), WEFT_OK);
+    assert_true(bytes_add_char(&text, 0));
+    const char *reply = text.data + (text.data[0] == ' '); /* templates may put a space in front */
+    assert_string_equal(reply, messages[1].content);
+    assert_true(tokenizer_is_end(tok, b.targets[b.tokens - 1]));
+    bytes_free(&text);
+    micro_batch_destroy(&b);
+    dataset_free(&d);
+    chat_template_free(&chat);
+    tokenizer_free(&tok);
+    gguf_close(&file);
+}
+
 static int set_up(void **state) {
     (void)state;
     snprintf(folder, sizeof folder, "/tmp/weft-test-dataset-XXXXXX");
@@ -551,6 +588,7 @@ int main(void) {
         cmocka_unit_test(test_plain_text),
         cmocka_unit_test(test_conversation_masks),
         cmocka_unit_test(test_template_date_is_fixed),
+        cmocka_unit_test(test_default_model),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
