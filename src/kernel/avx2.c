@@ -14,18 +14,6 @@ static void add(const float *a, const float *b, int64_t n, float *out) {
     ref_add(a + i, b + i, n - i, out + i);
 }
 
-/* The eight floats from p, or the first `count` of them and zeros. */
-ALWAYS_INLINE __m256 load_lanes(const float *p, int64_t count) {
-    return count >= 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, lane_mask(count));
-}
-
-ALWAYS_INLINE void store_lanes(float *p, int64_t count, __m256 value) {
-    if (count >= 8)
-        _mm256_storeu_ps(p, value);
-    else
-        _mm256_maskstore_ps(p, lane_mask(count), value);
-}
-
 ALWAYS_INLINE __m256d low_pd(__m256 v) {
     return _mm256_cvtps_pd(_mm256_castps256_ps128(v));
 }
@@ -147,14 +135,6 @@ static void glu_backward(activation act, const float *gate, const float *up, con
         glu_backward_loop(ACTIVATION_SILU, gate, up, dout, n, dgate, dup);
     else
         glu_backward_loop(ACTIVATION_RELU2, gate, up, dout, n, dgate, dup);
-}
-
-static float row_max(const float *x, int64_t n) {
-    __m256 highest = _mm256_set1_ps(x[0]);
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8) highest = _mm256_max_ps(highest, _mm256_loadu_ps(x + i));
-    for (; i < n; i++) highest = _mm256_max_ps(highest, _mm256_set1_ps(x[i]));
-    return max_lanes(highest);
 }
 
 /* sum of exp(x - highest) in double; the terms are left in x if keep. */

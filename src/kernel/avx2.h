@@ -28,6 +28,18 @@ static inline __m256i lane_mask(int64_t count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)max_i64(min_i64(count, 8), 0)), lanes);
 }
 
+/* The eight floats from p, or the first `count` of them and zeros. */
+ALWAYS_INLINE __m256 load_lanes(const float *p, int64_t count) {
+    return count >= 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, lane_mask(count));
+}
+
+ALWAYS_INLINE void store_lanes(float *p, int64_t count, __m256 value) {
+    if (count >= 8)
+        _mm256_storeu_ps(p, value);
+    else
+        _mm256_maskstore_ps(p, lane_mask(count), value);
+}
+
 /* Sums of the lanes of four vectors, each ((0+1)+(2+3)) + ((4+5)+(6+7)). */
 static inline __m128 sum_lanes4(__m256 a, __m256 b, __m256 c, __m256 d) {
     __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
@@ -47,6 +59,14 @@ static inline float max_lanes(__m256 a) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+static inline float row_max(const float *row, int64_t n) {
+    __m256 highest = _mm256_set1_ps(row[0]);
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) highest = _mm256_max_ps(highest, _mm256_loadu_ps(row + i));
+    for (; i < n; i++) highest = _mm256_max_ps(highest, _mm256_set1_ps(row[i]));
+    return max_lanes(highest);
 }
 
 /* exp(x) within 2e-7 relative; 0 where the result would be subnormal, at most exp(88). With

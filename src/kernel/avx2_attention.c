@@ -20,23 +20,16 @@ static query_block next_block(const attention_shape *shape, int64_t begin, int64
 }
 
 static void softmax(float *row, int64_t n) {
-    __m256 highest = _mm256_set1_ps(row[0]), total = _mm256_setzero_ps();
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8) highest = _mm256_max_ps(highest, _mm256_loadu_ps(row + i));
-    for (; i < n; i++) highest = _mm256_max_ps(highest, _mm256_set1_ps(row[i]));
-    highest = _mm256_set1_ps(max_lanes(highest));
-    for (i = 0; i < n; i += 8) {
-        __m256i mask = lane_mask(n - i);
-        __m256 e = exp_ps(_mm256_sub_ps(_mm256_maskload_ps(row + i, mask), highest));
-        _mm256_maskstore_ps(row + i, mask, e);
-        total = _mm256_add_ps(total, _mm256_and_ps(e, _mm256_castsi256_ps(mask)));
+    __m256 highest = _mm256_set1_ps(row_max(row, n)), total = _mm256_setzero_ps();
+    for (int64_t i = 0; i < n; i += 8) {
+        __m256 e = exp_ps(_mm256_sub_ps(load_lanes(row + i, n - i), highest));
+        if (n - i < 8) e = _mm256_and_ps(e, _mm256_castsi256_ps(lane_mask(n - i)));
+        store_lanes(row + i, n - i, e);
+        total = _mm256_add_ps(total, e);
     }
     __m256 gain = _mm256_set1_ps(1.0f / sum_lanes(total));
-    for (i = 0; i < n; i += 8) {
-        __m256i mask = lane_mask(n - i);
-        __m256 e = _mm256_maskload_ps(row + i, mask);
-        _mm256_maskstore_ps(row + i, mask, _mm256_mul_ps(e, gain));
-    }
+    for (int64_t i = 0; i < n; i += 8)
+        store_lanes(row + i, n - i, _mm256_mul_ps(load_lanes(row + i, n - i), gain));
 }
 
 /* products (b.count, b.keys) = alpha * x k^T; x points at the block's first query, k at its first
@@ -126,17 +119,13 @@ void avx2_attention(const attention_shape *shape, int64_t head, int64_t token_be
 /* ds[j] = scale * p[j] * (dp[j] - sum_i p[i] dp[i]), in place of dp. */
 static void score_gradients(float scale, const float *p, float *dp, int64_t n) {
     __m256 dot = _mm256_setzero_ps();
-    for (int64_t i = 0; i < n; i += 8) {
-        __m256i mask = lane_mask(n - i);
-        dot =
-            _mm256_fmadd_ps(_mm256_maskload_ps(p + i, mask), _mm256_maskload_ps(dp + i, mask), dot);
-    }
+    for (int64_t i = 0; i < n; i += 8)
+        dot = _mm256_fmadd_ps(load_lanes(p + i, n - i), load_lanes(dp + i, n - i), dot);
     __m256 mean = _mm256_set1_ps(sum_lanes(dot)), gain = _mm256_set1_ps(scale);
     for (int64_t i = 0; i < n; i += 8) {
-        __m256i mask = lane_mask(n - i);
-        __m256 weight = _mm256_mul_ps(gain, _mm256_maskload_ps(p + i, mask));
-        __m256 value = _mm256_sub_ps(_mm256_maskload_ps(dp + i, mask), mean);
-        _mm256_maskstore_ps(dp + i, mask, _mm256_mul_ps(weight, value));
+        __m256 weight = _mm256_mul_ps(gain, load_lanes(p + i, n - i));
+        __m256 value = _mm256_sub_ps(load_lanes(dp + i, n - i), mean);
+        store_lanes(dp + i, n - i, _mm256_mul_ps(weight, value));
     }
 }
 

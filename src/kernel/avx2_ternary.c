@@ -17,14 +17,14 @@ void avx2_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32
     const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     __m256 highest = _mm256_set1_ps(1e-5f);
     for (int64_t i = 0; i < n; i += 8) {
-        __m256 v = _mm256_maskload_ps(x + i, lane_mask(n - i));
+        __m256 v = load_lanes(x + i, n - i);
         highest = _mm256_max_ps(highest, _mm256_and_ps(v, magnitude));
     }
     float s = 127.0f / max_lanes(highest);
     __m256i total = _mm256_setzero_si256();
     int64_t padded = ternary_padded(n);
     for (int64_t i = 0; i < padded; i += 8) {
-        __m256 v = _mm256_maskload_ps(x + min_i64(i, n), lane_mask(n - i));
+        __m256 v = load_lanes(x + min_i64(i, n), n - i);
         __m256i rounded = _mm256_cvtps_epi32(_mm256_mul_ps(v, _mm256_set1_ps(s)));
         __m128i words =
             _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));

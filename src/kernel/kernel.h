@@ -46,7 +46,7 @@ typedef struct attention_shape {
 
 /* Floats of scratch for attention over rows of at most `keys` keys, and for its backward over a
  * range of `tokens` tokens: fast kernels treat this many queries at once. */
-enum { ATTENTION_QUERIES = 4 };
+enum { ATTENTION_QUERIES = 12 };
 static inline int64_t attention_scratch_floats(int64_t keys) {
     return ATTENTION_QUERIES * keys;
 }
