@@ -8,7 +8,7 @@
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define SPACES       "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define GPT2                                                                                       \
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+"                                                \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+"                                                  \
     "| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define LLAMA3                                                                                     \
     CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"                                      \
@@ -50,10 +50,11 @@
     "\\x{13a0}-\\x{13f5}\\x{13f8}-\\x{13fd}\\x{1c90}-\\x{1cba}\\x{1cbd}-\\x{1cbf}"                 \
     "\\x{1d00}-\\x{1d2b}\\x{1d6b}-\\x{1d77}\\x{1d79}-\\x{1d9a}\\x{1e00}-\\x{1f15}"                 \
     "\\x{1f18}-\\x{1f1d}\\x{1f20}-\\x{1f45}\\x{1f48}-\\x{1f4d}\\x{1f50}-\\x{1f57}\\x{1f59}"        \
-    "\\x{1f5b}\\x{1f5d}\\x{1f5f}-\\x{3ce}\\x{1f80}-\\x{1fb4}\\x{1fb6}-\\x{1fbc}\\x{3b9}"           \
-    "\\x{1fc2}-\\x{1fc4}\\x{1fc6}-\\x{1fcc}\\x{1fd0}-\\x{390}\\x{1fd6}-\\x{38a}"                   \
+    "\\x{1f5b}\\x{1f5d}\\x{1f5f}-\\x{1f7d}\\x{1f80}-\\x{1fb4}\\x{1fb6}-\\x{1fbc}\\x{1fbe}"         \
+    "\\x{1fc2}-\\x{1fc4}\\x{1fc6}-\\x{1fcc}\\x{1fd0}-\\x{1fd3}\\x{1fd6}-\\x{1fdb}"                 \
     "\\x{1fe0}-\\x{1fec}\\x{1ff2}-\\x{1ff4}\\x{1ff6}-\\x{1ffc}\\x{2102}\\x{2107}"                  \
-    "\\x{210a}-\\x{2113}\\x{2115}\\x{2119}-\\x{211d}\\x{2124}\\x{3a9}\\x{2128}K-\\x{212d}"         \
+    "\\x{210a}-\\x{2113}\\x{2115}\\x{2119}-\\x{211d}\\x{2124}\\x{2126}\\x{2128}\\x{212a}-\\x{"     \
+    "212d}"                                                                                        \
     "\\x{212f}-\\x{2134}\\x{2139}\\x{213c}-\\x{213f}\\x{2145}-\\x{2149}\\x{214e}\\x{2183}"         \
     "\\x{2184}\\x{2c00}-\\x{2c7b}\\x{2c7e}-\\x{2ce4}\\x{2ceb}-\\x{2cee}\\x{2cf2}\\x{2cf3}"         \
     "\\x{a640}-\\x{a66d}\\x{a680}-\\x{a69b}\\x{a722}-\\x{a76f}\\x{a771}-\\x{a787}"                 \
@@ -65,10 +66,13 @@
 const char *const pretokenizer_gpt2_pattern = GPT2;
 
 /* SuperBPE groups digits in threes from the right. Its own form of the second stage, an empty match
- * at (?=(\d{3})+(?!\d)), takes quadratic time; this one cuts at the same places. DeepSeek LLM's
- * fourth stage is \s+$ there; the look-behind only spares the search its repeated starts. */
-#define SUPERBPE_THREES "(?<!\\d)\\d{1,2}(?=(?:\\d{3})+(?!\\d))|\\d{3}"
-#define SPACES_AT_END   "(?<!\\s)\\s+\\z"
+ * at (?=(\d{3})+(?!\d)), takes quadratic time. This one cuts at the same places: it looks to the
+ * end of a run only from its first three digits, and then (\G) goes on in threes. DeepSeek LLM's
+ * fourth stage is \s+$ there; the look-behind only spares repeated starts. */
+#define SUPERBPE_THREES                                                                            \
+    "(?<!\\d{3})\\d{3}(?=(?:\\d{3})+(?!\\d))|(?<!\\d{3})(?=\\d{3}(?!\\d))"                         \
+    "|\\G(?<=\\d)\\d{3}(?=\\d)"
+#define SPACES_AT_END "(?<!\\s)\\s+\\z"
 
 /* clang-format off */
 #define PRE(name, ignore, bos, ...) { name, ignore, bos, { __VA_ARGS__ } }
@@ -136,9 +140,8 @@ static const pretokenizer table[] = {
     PRE("hunyuan-dense", false, false, "\\p{N}{1,3}", CJK_DEEPSEEK3, DEEPSEEK3),
     PRE("joyai-llm", false, false, "\\p{N}{1,3}", CJK_DEEPSEEK3, DEEPSEEK3),
     PRE("deepseek-coder", false, false, "[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CJK_DEEPSEEK,
-         "\\p{N}"),
-    PRE(
-        "deepseek-llm", false, false, "[\r\n]", "\\s?[" DEEPSEEK_LETTERS "]+",
+        "\\p{N}"),
+    PRE("deepseek-llm", false, false, "[\r\n]", "\\s?[" DEEPSEEK_LETTERS "]+",
         "\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+",
         SPACES_AT_END, CJK_DEEPSEEK, "\\p{N}+"),
     PRE("bailingmoe", false, false, BAILINGMOE),
@@ -151,7 +154,7 @@ static const pretokenizer table[] = {
     PRE("poro-chat", false, false, BLOOM),
     PRE("viking", false, false, BLOOM, "\\p{N}"),
     PRE("chameleon", false, true, "<sentinel:[0-9]+>", "(?:IMGIMG)(?:[A-I]{1,4})Z",
-         "(?:[\\t\\n]|    |  )", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2),
+        "(?:[\\t\\n]|    |  )", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2),
 };
 
 const pretokenizer *pretokenizer_named(const char *name, size_t size) {
