@@ -51,7 +51,8 @@ bool tokenizer_is_special(const tokenizer *t, int32_t id); /* control tokens: no
 /* Ends a reply: eos, eot, or one of the ids that generation_config lists. */
 bool tokenizer_is_end(const tokenizer *t, int32_t id);
 int32_t tokenizer_find(const tokenizer *t, const char *text); /* exact token text -> id, or -1 */
-/* Raw stored text of a token ("Ġthe", "<0x0A>"); not NUL-terminated. */
+/* Raw stored text of a token (in byte-level BPE, bytes stand there as characters: the space
+ * as U+0120; in SentencePiece, "<0x0A>" is a byte); not NUL-terminated. */
 gguf_text tokenizer_text(const tokenizer *t, int32_t id);
 
 /* One token and the bytes [begin, end) of the input that it stands for. */
@@ -77,12 +78,13 @@ typedef struct tokenizer_options {
     size_t literal_count;
 } tokenizer_options;
 
-/* Encode size bytes (any bytes; ill-formed UTF-8 is carried by byte tokens and never fails). *tokens
- * is a fresh array of *count, the caller's to free(); NULL, 0 for nothing. Spans follow one another
- * and cover the text, but for bytes that the vocabulary cannot say. options NULL: no bos, no special
- * tokens. Equal to transformers' tokenizers for the models of FORMATS.md. Time is O(n log n)
- * whatever the input with the patterns that have names; a pattern of the file's own that backtracks
- * past SPLIT_MATCH_STEPS_MAX is WEFT_ERR_RANGE, as is a text over TOKENIZER_TEXT_BYTES_MAX. */
+/* Encode size bytes (any bytes; ill-formed UTF-8 is carried by byte tokens and never fails).
+ * *tokens is a fresh array of *count, the caller's to free(); NULL, 0 for nothing. Spans follow one
+ * another and cover the text, but for bytes that the vocabulary cannot say. options NULL: no bos,
+ * no special tokens. Equal to transformers' tokenizers for the models of FORMATS.md. Time is O(n
+ * log n) whatever the input with the patterns that have names; a pattern of the file's own that
+ * backtracks past SPLIT_MATCH_STEPS_MAX is WEFT_ERR_RANGE, as is a text over
+ * TOKENIZER_TEXT_BYTES_MAX. */
 int tokenizer_encode(const tokenizer *t, const char *text, size_t size,
                      const tokenizer_options *options, token_span **tokens, size_t *count,
                      weft_error *err);

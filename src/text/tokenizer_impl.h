@@ -1,4 +1,4 @@
-/* What the tokenizer's own files share; nothing outside src/text/tokenizer*.c includes it. */
+/* What the tokenizer's own files share; nothing else but its tests includes it. */
 #ifndef WEFT_TEXT_TOKENIZER_IMPL_H
 #define WEFT_TEXT_TOKENIZER_IMPL_H
 
@@ -118,7 +118,6 @@ typedef struct encoder {
     bytes prepared;
     uint32_t
         *origins; /* of each byte of prepared, and one past: its place in the input; else NULL */
-    size_t origin_capacity;
     token_span *tokens;
     size_t count, capacity;
     merge_symbol *symbols;

@@ -475,6 +475,80 @@ static void test_pattern_limit(void **state) {
     tokenizer_free(&t);
 }
 
+static void test_text_limit(void **state) {
+    (void)state;
+    tokenizer *t = from_text(SMALL("", ""));
+    token_span *tokens;
+    size_t count;
+    weft_error err = {0};
+    assert_int_equal(
+        tokenizer_encode(t, "", (size_t)TOKENIZER_TEXT_BYTES_MAX + 1, NULL, &tokens, &count, &err),
+        WEFT_ERR_RANGE);
+    assert_non_null(strstr(err.message, "1073741825 bytes"));
+    assert_int_equal(tokenizer_encode(t, NULL, 0, NULL, &tokens, &count, &err), WEFT_OK);
+    assert_int_equal(count, 0);
+    tokenizer_free(&t);
+}
+
+/* --- a folder --- */
+
+static void put_file(const char *dir, const char *name, const char *text) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    weft_error err = {0};
+    assert_int_equal(os_write_file(path, text, strlen(text), &err), WEFT_OK);
+}
+
+static void refuse_folder(const char *dir, weft_status code, const char *part) {
+    tokenizer *t;
+    weft_error err = {0};
+    int rc = tokenizer_from_hf(dir, &t, &err);
+    if (rc != (int)code || !strstr(err.message, part)) print_error("%d %s\n", rc, err.message);
+    assert_int_equal(rc, code);
+    assert_non_null(strstr(err.message, part));
+    assert_null(t);
+}
+
+static void test_folder(void **state) {
+    (void)state;
+    char dir[] = "/tmp/weft-test-tokenizer-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    put_file(dir, "tokenizer.model", "");
+    refuse_folder(dir, WEFT_ERR_UNSUPPORTED, "tokenizer.model");
+    put_file(dir, "tokenizer.json", SMALL(END_TOKEN "," USER_TOKEN, ""));
+    tokenizer *t;
+    weft_error err = {0};
+    assert_int_equal(tokenizer_from_hf(dir, &t, &err), WEFT_OK);
+    assert_int_equal(tokenizer_bos(t), -1);
+    assert_int_equal(tokenizer_eos(t), -1);
+    assert_false(tokenizer_is_end(t, 11));
+    tokenizer_free(&t);
+
+    put_file(dir, "tokenizer_config.json",
+             "{\"bos_token\":{\"content\":\"<|e|>\"},\"eos_token\":null,"
+             "\"add_bos_token\":true}");
+    put_file(dir, "special_tokens_map.json", "{\"eos_token\":\"cc\"}");
+    put_file(dir, "generation_config.json", "{\"eos_token_id\":[11,3]}");
+    assert_int_equal(tokenizer_from_hf(dir, &t, &err), WEFT_OK);
+    assert_int_equal(tokenizer_bos(t), 11);
+    assert_int_equal(tokenizer_eos(t), 12);
+    assert_true(tokenizer_adds_bos(t));
+    assert_true(tokenizer_is_end(t, 11) && tokenizer_is_end(t, 12) && tokenizer_is_end(t, 3));
+    assert_false(tokenizer_is_end(t, 4));
+    tokenizer *copy = through_gguf(t, "gpt-2");
+    assert_same_tables(t, copy);
+    tokenizer_free(&copy);
+    tokenizer_free(&t);
+
+    put_file(dir, "generation_config.json", "{\"eos_token_id\":13}");
+    refuse_folder(dir, WEFT_ERR_FORMAT, "eos_token_id is 13");
+    put_file(dir, "special_tokens_map.json", "{\"eos_token\":\"<|none|>\"}");
+    refuse_folder(dir, WEFT_ERR_FORMAT, "'<|none|>' is not in the vocabulary");
+    put_file(dir, "tokenizer_config.json", "{");
+    refuse_folder(dir, WEFT_ERR_FORMAT, "tokenizer_config.json");
+    assert_int_equal(os_remove_tree(dir, &err), WEFT_OK);
+}
+
 /* --- GGUF metadata --- */
 
 typedef struct metadata {
@@ -571,6 +645,46 @@ static void test_metadata(void **state) {
     refuse_metadata(m, WEFT_ERR_FORMAT, "tokenizer.ggml.scores");
 }
 
+/* A file of Llama 3's vocabulary that does not name its split has Llama 3's. */
+static void test_missing_pre(void **state) {
+    (void)state;
+    enum { COUNT = 128256 };
+    char(*names)[8] = malloc(COUNT * sizeof *names);
+    gguf_text *tokens = malloc(COUNT * sizeof *tokens);
+    assert_true(names && tokens);
+    for (int i = 0; i < COUNT; i++) {
+        int n = snprintf(names[i], sizeof names[i], "t%d", i);
+        tokens[i] = (gguf_text){names[i], (size_t)n};
+    }
+    for (int i = 0; i < 4; i++) names[i][0] = "x12\xc4"[i];
+    names[3][1] = (char)0xa0; /* U+0120: the space */
+    for (int i = 0; i < 4; i++) tokens[i].size = i < 3 ? 1 : 2;
+    char path[] = "/tmp/weft-test-tokenizer-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    gguf_writer *w;
+    gguf_file *file;
+    tokenizer *t;
+    weft_error err = {0};
+    gguf_text merge = {"1 2", 3};
+    tokens[4] = (gguf_text){"12", 2};
+    assert_int_equal(gguf_writer_create(&w, &err), WEFT_OK);
+    gguf_put_cstr(w, "tokenizer.ggml.model", "gpt2");
+    gguf_put_texts(w, "tokenizer.ggml.tokens", tokens, COUNT);
+    gguf_put_texts(w, "tokenizer.ggml.merges", &merge, 1);
+    assert_int_equal(gguf_writer_save(w, path, &err), WEFT_OK);
+    gguf_writer_free(&w);
+    assert_int_equal(gguf_open(path, &file, &err), WEFT_OK);
+    unlink(path);
+    if (tokenizer_from_gguf(file, &t, &err)) fail_msg("%s", err.message);
+    gguf_close(&file);
+    expect(t, "1212 12x", NULL, 4, 1, 2, 3, 4, 0, -1); /* 121|2| |12|x: three digits at most */
+    tokenizer_free(&t);
+    free(tokens);
+    free(names);
+}
+
 /* Scores alone decide where there are no merges: llama.cpp's llama files. */
 static void test_scores(void **state) {
     (void)state;
@@ -635,6 +749,9 @@ int main(void) {
         cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_scores),
         cmocka_unit_test(test_default_model),
+        cmocka_unit_test(test_text_limit),
+        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_missing_pre),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
