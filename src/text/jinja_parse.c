@@ -69,12 +69,11 @@ int jinja_parser_expect_op(jinja_parser *p, int op, const char *expected) {
 }
 
 int jinja_parser_node(jinja_parser *p, jinja_node_kind kind, jinja_node **out) {
-    jinja_node *node = arena_alloc(p->memory, 1, sizeof *node, p->err);
+    jinja_node *node = *out = arena_alloc(p->memory, 1, sizeof *node, p->err);
     if (!node) return p->err->code;
     node->kind = kind;
     node->line = p->token.line;
     node->column = p->token.column;
-    *out = node;
     return 0;
 }
 

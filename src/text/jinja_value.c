@@ -65,13 +65,13 @@ int jinja_missing(jinja_vm *vm, jinja_value *out, const char *format, ...) {
 
 int jinja_list_new(jinja_vm *vm, jinja_kind kind, size_t capacity, jinja_value *out) {
     jinja_list *list = jinja_alloc(vm, 1, sizeof *list);
+    *out = (jinja_value){.kind = kind, .list = list};
     if (!list) return (int)vm->err.code;
     if (capacity) {
         list->items = jinja_alloc(vm, capacity, sizeof *list->items);
         if (!list->items) return (int)vm->err.code;
         list->capacity = capacity;
     }
-    *out = (jinja_value){.kind = kind, .list = list};
     return 0;
 }
 
