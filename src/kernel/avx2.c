@@ -89,14 +89,14 @@ ALWAYS_INLINE __m256 sigmoid(__m256 z) {
 
 ALWAYS_INLINE __m256 activate(activation act, __m256 z) {
     if (act == ACTIVATION_SILU) return _mm256_mul_ps(z, sigmoid(z));
-    __m256 positive = _mm256_max_ps(z, _mm256_setzero_ps());
+    __m256 positive = _mm256_max_ps(_mm256_setzero_ps(), z);
     return _mm256_mul_ps(positive, positive);
 }
 
 ALWAYS_INLINE __m256 activate_derivative(activation act, __m256 z) {
     const __m256 one = _mm256_set1_ps(1);
     if (act == ACTIVATION_RELU2) {
-        __m256 positive = _mm256_max_ps(z, _mm256_setzero_ps());
+        __m256 positive = _mm256_max_ps(_mm256_setzero_ps(), z);
         return _mm256_add_ps(positive, positive);
     }
     __m256 s = sigmoid(z);

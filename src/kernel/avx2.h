@@ -69,15 +69,16 @@ static inline float row_max(const float *row, int64_t n) {
     return max_lanes(highest);
 }
 
-/* exp(x) within 2e-7 relative; 0 where the result would be subnormal, at most exp(88). With
- * x = n ln2 + r, |r| <= ln2 / 2: the Taylor polynomial of degree 7 is off by less than 6e-9. */
+/* exp(x) within 2e-7 relative; 0 where the result would be subnormal, at most exp(88); NaN stays
+ * NaN (min and max return their second operand then). With x = n ln2 + r, |r| <= ln2 / 2: the
+ * Taylor polynomial of degree 7 is off by less than 6e-9. */
 static inline __m256 exp_ps(__m256 x) {
     const __m256 ln2_high = _mm256_set1_ps(0x1.62e4p-1f); /* few bits: n * ln2_high is exact */
     const __m256 ln2_low = _mm256_set1_ps(0x1.7f7d1cp-20f);
     static const float inverse_factorials[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6,
                                                0.5f,       1.0f,       1.0f};
     __m256 zero = _mm256_cmp_ps(x, _mm256_set1_ps(-87.3f), _CMP_LT_OQ);
-    x = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(-87.3f)), _mm256_set1_ps(88.0f));
+    x = _mm256_min_ps(_mm256_set1_ps(88.0f), _mm256_max_ps(_mm256_set1_ps(-87.3f), x));
     __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(0x1.715476p+0f)),
                                _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m256 r = _mm256_fnmadd_ps(n, ln2_low, _mm256_fnmadd_ps(n, ln2_high, x));

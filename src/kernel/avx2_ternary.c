@@ -15,20 +15,24 @@ enum {
 
 void avx2_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum) {
     const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-    __m256 highest = _mm256_set1_ps(1e-5f);
+    __m256 highest = _mm256_set1_ps(1e-5f), poison = _mm256_setzero_ps();
     for (int64_t i = 0; i < n; i += 8) {
         __m256 v = load_lanes(x + i, n - i);
-        highest = _mm256_max_ps(highest, _mm256_and_ps(v, magnitude));
+        highest = _mm256_max_ps(_mm256_and_ps(v, magnitude), highest); /* a NaN v is skipped */
+        poison = _mm256_fmadd_ps(v, _mm256_setzero_ps(), poison);
     }
-    float s = 127.0f / max_lanes(highest);
+    float s = 127.0f / max_lanes(highest) + sum_lanes(poison);
+    const __m256 lowest = _mm256_set1_ps(-128); /* of NaN too */
     __m256i total = _mm256_setzero_si256();
-    int64_t padded = ternary_padded(n);
-    for (int64_t i = 0; i < padded; i += 8) {
-        __m256 v = load_lanes(x + min_i64(i, n), n - i);
-        __m256i rounded = _mm256_cvtps_epi32(_mm256_mul_ps(v, _mm256_set1_ps(s)));
-        __m128i words =
-            _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
-        _mm_storel_epi64((__m128i *)(q + i), _mm_packs_epi16(words, words));
+    memset(q + n, 0, (size_t)(ternary_padded(n) - n));
+    for (int64_t i = 0; i < n; i += 8) {
+        __m256 v = _mm256_mul_ps(load_lanes(x + i, n - i), _mm256_set1_ps(s));
+        __m256i rounded = _mm256_cvtps_epi32(_mm256_max_ps(v, lowest));
+        if (n - i < 8) rounded = _mm256_and_si256(rounded, lane_mask(n - i)); /* 0 * NaN */
+        __m128i low = _mm256_castsi256_si128(rounded);
+        __m128i words = _mm_packs_epi32(low, _mm256_extracti128_si256(rounded, 1));
+        _mm_storel_epi64((__m128i *)(q + i),
+                         _mm_packs_epi16(words, words)); /* within the padding */
         total = _mm256_add_epi32(total, rounded);
     }
     __m128i half = _mm_add_epi32(_mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));

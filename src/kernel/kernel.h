@@ -6,6 +6,8 @@
  * Letters: T tokens, K input features (cols), N output features (rows), V vocabulary, r LoRA rank,
  * d head size. Matrices are row-major; ldx is the distance between rows of x in elements. Pointers
  * need only the alignment of their element type. Buffers do not overlap unless an entry says so.
+ * Codes of ternary matrices are 0, 1 or 2: with a code 3 the values of a product are unspecified.
+ * NaN in an input reaches the outputs that depend on it.
  *
  * Exact: integer sums are the same bits on every ISA, and so are the entries marked "exact"; the
  * other float entries may sum in another order and use FMA: their error against ref.c is bounded by
@@ -36,7 +38,8 @@ typedef struct adamw_settings {
 } adamw_settings;
 
 /* Shape of an attention call. Query head h reads key/value head h / (heads / kv_heads). Token t
- * sees the keys first[t] .. last[t] (inclusive), an index into k and v; softmax(scale * q.k). */
+ * sees the keys first[t] .. last[t] (inclusive), an index into k and v; softmax(scale * q.k).
+ * Every token sees at least one key. */
 typedef struct attention_shape {
     int64_t heads, kv_heads, head_dim;
     float scale;
@@ -57,13 +60,13 @@ static inline int64_t attention_backward_scratch_floats(int64_t tokens) {
 typedef struct kernels {
     const char *name; /* "scalar", "avx2": the highest level that replaced an entry */
 
-    /* BitLinear's activation rounding of one row (FORMATS.md 4.1), exact: s = 127 / max(absmax(x),
+    /* BitLinear's activation rounding of one row, exact: s = 127 / max(absmax(x),
      * 1e-5) in float32; q = clamp(round_half_even(x * s), -128, 127); *scale = s; *sum = sum of q.
-     * Writes ternary_padded(n) bytes, zeros past n. x must be finite. */
+     * Writes ternary_padded(n) bytes, zeros past n. If any x is not finite, *scale is
+     * NaN, and so is every product computed with it. */
     void (*quantise_row)(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum);
 
-    /* Codes of a ternary matrix are 0, 1 or 2 in every entry: a code 3 gives unspecified values.
-     * y[t][j] = isum * (w.scale / scale[t]), isum = sum_k q[t][k] * T[j][k] in int32: exact. q is
+    /* y[t][j] = isum * (w.scale / scale[t]), isum = sum_k q[t][k] * T[j][k] in int32: exact. q is
      * (T, ternary_padded(K)), zeros past K, and sum[t] its sum; rows j in [row_begin, row_end); y
      * (T, N) with stride ldy. */
     void (*ternary_matmul)(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
@@ -134,14 +137,15 @@ typedef struct kernels {
      * replaces logits by grad_scale * (softmax - onehot(target)). */
     float (*softmax_loss_row)(float *logits, int64_t n, int64_t target, float grad_scale);
 
-    void (*add)(const float *a, const float *b, int64_t n,
-                float *out); /* out = a + b, exact; may alias */
+    /* out = a + b, exact; out may be a or b. */
+    void (*add)(const float *a, const float *b, int64_t n, float *out);
+    /* Summed in double. */
     double (*sum_squares)(const float *x, int64_t n);
     /* AdamW as torch.optim.AdamW: p *= 1 - rate * decay; m, v moving averages of g and g^2;
      * p -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon). Exact per element. */
     void (*adamw)(const adamw_settings *s, int64_t n, float *p, const float *g, float *m, float *v);
-    /* LoRA dropout: y[i] (+)= x[i] * keep(i) / (1 - p), keep(i) = rng_uniform(seed, first + i) >=
-     * p. y may be x. Exact. */
+    /* LoRA dropout: y[i] (+)= x[i] * (1 / (1 - p)) if rng_uniform(seed, first + i) >= p, else 0; p
+     * < 1. y may be x. Exact. */
     void (*dropout)(const float *x, int64_t n, float p, uint64_t seed, uint64_t first, float *y,
                     bool add);
 } kernels;

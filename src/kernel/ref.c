@@ -24,9 +24,12 @@ static const uint8_t *row_codes(const ternary_matrix *w, int64_t row) {
 }
 
 static void quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum) {
-    float highest = 1e-5f;
-    for (int64_t i = 0; i < n; i++) highest = fmaxf(highest, fabsf(x[i]));
-    float s = 127.0f / highest;
+    float highest = 1e-5f, poison = 0; /* NaN as soon as a value is not finite */
+    for (int64_t i = 0; i < n; i++) {
+        highest = fmaxf(highest, fabsf(x[i]));
+        poison += x[i] * 0.0f;
+    }
+    float s = 127.0f / highest + poison;
     int32_t total = 0;
     for (int64_t i = 0; i < n; i++) {
         float rounded = nearbyintf(x[i] * s);

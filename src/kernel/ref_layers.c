@@ -53,11 +53,11 @@ static double sigmoid(double z) {
 
 static double activate(activation act, double z) {
     if (act == ACTIVATION_SILU) return z * sigmoid(z);
-    return z > 0 ? z * z : 0;
+    return z <= 0 ? 0 : z * z; /* NaN stays NaN */
 }
 
 static double activate_derivative(activation act, double z) {
-    if (act == ACTIVATION_RELU2) return z > 0 ? 2 * z : 0;
+    if (act == ACTIVATION_RELU2) return z <= 0 ? 0 : 2 * z;
     double s = sigmoid(z);
     return s * (1 + z * (1 - s));
 }

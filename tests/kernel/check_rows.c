@@ -337,7 +337,40 @@ static void dropout(check *c) {
     }
 }
 
+static void assert_nan(check *c, const char *what, float got) {
+    float zero = 0, nan = got == got ? 1.0f : 0.0f;
+    check_same_bytes(c, what, &zero, &nan, sizeof zero);
+}
+
+/* A run that has diverged must be seen in its loss, whichever kernel the bad value passes first. */
+static void not_finite(check *c) {
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++) {
+        for (int64_t at = 0; at < 21; at += 5) {
+            float *x = check_floats(c, 21), *up = constant(1, 21), *out = check_output(21),
+                  scale[2];
+            float *expected = check_output(32), *got = check_output(32);
+            int32_t sum[2];
+            x[at] = bad[i];
+            c->ref->quantise_row(x, 21, (int8_t *)expected, &scale[0], &sum[0]);
+            c->tested->quantise_row(x, 21, (int8_t *)got, &scale[1], &sum[1]);
+            assert_nan(c, "scalar scale", scale[0]);
+            assert_nan(c, "scale", scale[1]);
+            check_compare(c, "values", expected, got, NULL, 0, 32);
+            check_same_bytes(c, "sum", &sum[0], &sum[1], sizeof(int32_t));
+            x[at] = NAN;
+            c->tested->glu(ACTIVATION_RELU2, x, up, 21, out);
+            assert_nan(c, "relu2", out[at]);
+            c->tested->glu(ACTIVATION_SILU, x, up, 21, out);
+            assert_nan(c, "silu", out[at]);
+            assert_nan(c, "loss", c->tested->softmax_loss_row(x, 21, 3, 0));
+            check_free_all();
+        }
+    }
+}
+
 const check_case row_cases[] = {
+    {"not_finite", not_finite},
     {"rmsnorm_row", rmsnorm_row},
     {"rmsnorm_backward_row", rmsnorm_backward_row},
     {"rope_row", rope_row},
