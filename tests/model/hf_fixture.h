@@ -43,7 +43,7 @@ typedef struct fixture_spec {
 typedef struct fixture {
     char dir[64], out[96];
     tensor_view list[FIX_TENSORS_MAX];
-    char names[FIX_TENSORS_MAX][96];
+    char names[FIX_TENSORS_MAX][128];
     size_t count;
 } fixture;
 
