@@ -1,0 +1,196 @@
+/* weft learn: read, plan, train, save. A run that is stopped or killed at any moment leaves either
+ * its checkpoint and record, from which --resume goes on, or the finished adapter. */
+#include "commands.h"
+#include "learn.h"
+#include "report.h"
+
+#include "base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/* One run a name: the folder's lock ends with the process, however that ends. */
+static int take_lock(learn_run *r, weft_error *err) {
+    r->lock = open(r->paths.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->lock < 0)
+        return err_set(err, WEFT_ERR_IO, "cannot open %s: %s", r->paths.dir, strerror(errno));
+    if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return err_set(err, WEFT_ERR_STATE, "another weft is learning '%s' right now", r->s.name);
+    return WEFT_OK;
+}
+
+/* Delete a file that is not needed any more; one that is not there is as good. */
+static int remove_file(const char *path, weft_error *err) {
+    if (!unlink(path) || errno == ENOENT) return WEFT_OK;
+    return err_set(err, WEFT_ERR_IO, "cannot remove %s: %s", path, strerror(errno));
+}
+
+/* Make the run findable before the first step: the folder, the lock, the record. */
+static int open_run(learn_run *r, weft_error *err) {
+    TRY(weft_store_adapter(r->s.name, true, &r->paths, err));
+    TRY(take_lock(r, err));
+    if (!r->s.resume) TRY(remove_file(r->paths.checkpoint, err));
+    TRY(learn_record_write(r, "running", NULL, err));
+    snprintf(r->resume_with, sizeof r->resume_with, "weft learn --name %s --resume", r->s.name);
+    /* A run that was killed before its first checkpoint resumes from the beginning. */
+    if (r->s.resume && os_is_file(r->paths.checkpoint)) {
+        int rc = weft_trainer_resume(r->trainer, err);
+        if (rc) r->resume_with[0] = '\0';
+        return rc;
+    }
+    return WEFT_OK;
+}
+
+static int check_memory(const learn_run *r, weft_error *err) {
+    char need[REPORT_TEXT], given[REPORT_TEXT];
+    uint64_t bytes = r->plan.total_bytes - r->plan.weight_bytes;
+    if (!r->s.memory_bytes || bytes <= r->s.memory_bytes) return WEFT_OK;
+    return err_set(err, WEFT_ERR_ARGUMENT,
+                   "the run takes %s beside the weights, more than --memory %s: choose a smaller "
+                   "--batch, --context or --rank",
+                   report_size(bytes, need), report_size(r->s.memory_bytes, given));
+}
+
+static int measure(learn_run *r, weft_error *err) {
+    r->tokens_per_s = r->estimate_s = NAN;
+    if (r->s.quiet && !r->s.dry_run) return WEFT_OK;
+    TRY(weft_trainer_measure(r->trainer, &r->tokens_per_s, err));
+    double epochs = (double)r->plan.step_count / (double)r->plan.steps_per_epoch;
+    /* Measuring takes about a third of training the same tokens. */
+    double evals = 1 + (r->s.eval_every ? (double)(r->plan.step_count / r->s.eval_every) : 1);
+    double tokens =
+        (double)r->report.train_tokens * epochs + (double)r->report.eval_tokens * evals / 3;
+    r->estimate_s = tokens / r->tokens_per_s;
+    return WEFT_OK;
+}
+
+static int prepare(learn_run *r, weft_error *err) {
+    weft_dataset_options data = learn_dataset_options(&r->s);
+    weft_train_options train = learn_train_options(&r->s);
+    TRY(model_open(&r->s.model, &r->model, r->model_path, err));
+    char *full = realpath(r->model_path, NULL);
+    if (full) snprintf(r->model_path, sizeof r->model_path, "%s", full);
+    free(full);
+    full = realpath(r->path, NULL);
+    snprintf(r->full_path, sizeof r->full_path, "%s", full ? full : r->path);
+    free(full);
+    int rc = weft_dataset_read(r->model, r->path, &data, &r->data, &r->report, err);
+    if (rc && r->out) learn_show_skips(r->out, &r->report);
+    if (rc) return rc;
+    learn_show_data(r);
+    TRY(weft_trainer_create(r->model, r->data, &train, r->s.dry_run ? NULL : r->paths.checkpoint,
+                            &r->trainer, &r->plan, err));
+    return check_memory(r, err);
+}
+
+static int save(learn_run *r, weft_error *err) {
+    const weft_adapter *adapter = weft_trainer_adapter(r->trainer);
+    weft_model_info info;
+    weft_model_get_info(r->model, &info);
+    TRY(weft_adapter_save(adapter, r->model, WEFT_ADAPTER_PEFT, r->paths.peft, info.name, err));
+    TRY(weft_adapter_save(adapter, r->model, WEFT_ADAPTER_GGUF, r->paths.gguf, info.name, err));
+    json_t *result = learn_result_json(r);
+    int rc = learn_record_write(r, "done", result, err);
+    json_decref(result);
+    TRY(rc);
+    return remove_file(r->paths.checkpoint, err);
+}
+
+static int train_and_save(learn_run *r, weft_error *err) {
+    TRY(open_run(r, err));
+    TRY(measure(r, err));
+    learn_show_plan(r);
+    stop_arm();
+    r->start_ns = os_clock_ns();
+    TRY(weft_trainer_run(r->trainer, learn_show_event, r, err));
+    return save(r, err);
+}
+
+static int say_failure(const learn_run *r, int status, const weft_error *err) {
+    int code = fail("learn", status, err);
+    if (status == WEFT_ERR_NUMERIC)
+        fprintf(stderr, "a lower --rate may help; --force starts anew with it\n");
+    else if (r->resume_with[0])
+        fprintf(stderr, "to go on: %s\n", r->resume_with);
+    else if (r->s.resume && status == WEFT_ERR_FORMAT)
+        fprintf(stderr, "if it cannot be repaired, --force starts anew\n");
+    if (status == WEFT_ERR_INTERRUPTED && (r->s.json || r->s.json_lines))
+        report_json(learn_json(r, "interrupted"), r->s.json_lines);
+    return code;
+}
+
+static int plan_only(learn_run *r, weft_error *err) {
+    int rc = measure(r, err);
+    if (rc) return say_failure(r, rc, err);
+    learn_show_plan(r);
+    if (r->s.json || r->s.json_lines) return report_json(learn_json(r, "plan"), r->s.json_lines);
+    return report_finish(EXIT_OK);
+}
+
+/* The options of the record first, then those of the command line over them. */
+static int parse_again(learn_run *r, int argc, char **argv, const char *argument, weft_error *err) {
+    const char *unused;
+    if (!r->s.resume) {
+        r->path = argument;
+        return WEFT_OK;
+    }
+    learn_settings s = learn_settings_default();
+    TRY(learn_record_apply(r->record, &s, err));
+    options_parse(&learn_command, argc, argv, &s, &unused);
+    r->s = s;
+    r->path = argument ? argument : json_string_value(json_object_get(r->record, "path"));
+    if (!r->path) return err_set(err, WEFT_ERR_FORMAT, "%s names no data: give PATH", r->paths.run);
+    return WEFT_OK;
+}
+
+static int run_learn(learn_run *r, int argc, char **argv, const char *argument) {
+    weft_error err;
+    int rc = r->s.name ? learn_record_read(r, &err) : WEFT_OK;
+    if (!rc) rc = parse_again(r, argc, argv, argument, &err);
+    if (!rc && r->s.resume && learn_record_is_done(r->record)) {
+        fprintf(stderr, "'%s' is finished already; --force learns it anew\n", r->s.name);
+        rc = remove_file(r->paths.checkpoint, &err);
+        return rc ? fail("learn", rc, &err) : EXIT_OK;
+    }
+    r->out = r->s.quiet ? NULL : r->s.json || r->s.json_lines ? stderr : stdout;
+    if (!rc) rc = prepare(r, &err);
+    if (!rc && r->s.dry_run) return plan_only(r, &err);
+    if (!rc) rc = train_and_save(r, &err);
+    if (rc) return say_failure(r, rc, &err);
+    learn_show_result(r);
+    if (r->s.json || r->s.json_lines) return report_json(learn_json(r, "done"), r->s.json_lines);
+    return report_finish(EXIT_OK);
+}
+
+static void close_run(learn_run *r) {
+    weft_trainer_free(&r->trainer);
+    weft_dataset_free(&r->data);
+    weft_model_free(&r->model);
+    json_decref(r->record);
+    if (r->lock >= 0) close(r->lock);
+}
+
+int cmd_learn(int argc, char **argv) {
+    learn_run r = {.s = learn_settings_default(), .lock = -1, .shown_percent = -1};
+    const char *argument, *missing = NULL;
+    option_outcome outcome = options_parse(&learn_command, argc, argv, &r.s, &argument);
+    if (outcome != OPTIONS_GO) return outcome == OPTIONS_HELP ? report_finish(EXIT_OK) : EXIT_USAGE;
+    if (!argument && !r.s.resume)
+        missing = "PATH is missing: a file or folder to learn from";
+    else if (!r.s.name && !r.s.dry_run)
+        missing = "--name is missing: what to call what is learnt";
+    else if (r.s.resume && (r.s.force || r.s.dry_run || !r.s.name))
+        missing = "--resume needs --name, and neither --force nor --dry-run";
+    if (missing) {
+        report_error("learn: %s\nusage: weft learn %s", missing, learn_command.arguments);
+        return EXIT_USAGE;
+    }
+    int code = run_learn(&r, argc, argv, argument);
+    close_run(&r);
+    return code;
+}

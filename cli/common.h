@@ -1,0 +1,75 @@
+/* What several commands share: finding and loading the model and adapters, stopping on request. */
+#ifndef WEFT_CLI_COMMON_H
+#define WEFT_CLI_COMMON_H
+
+#include "options.h"
+
+#include "base/status.h"
+
+#define PATH_BYTES 4096
+
+typedef struct model_settings {
+    const char *path; /* NULL = the default model */
+    const char *device;
+    int64_t threads, cpu_mask;
+    int activations; /* 0 int8, 1 f32 */
+} model_settings;
+
+#define MODEL_SETTINGS_DEFAULT                                                                     \
+    { NULL, "cpu", 0, UINT32_MAX, 0 }
+
+/* Rows of an option table for a `model_settings` member. */
+#define MODEL_OPTIONS(type, member)                                                                \
+    {.kind = OPTION_HEADING, .help = "Model and machine"},                                         \
+        {"model",     'm',                                                                         \
+         OPTION_TEXT, offsetof(type, member.path),                                                 \
+         "FILE",      0,                                                                           \
+         0,           "model to use; without it $WEFT_MODEL or the model that comes with weft",    \
+         false},                                                                                   \
+        {"device", 0, OPTION_TEXT, offsetof(type, member.device),                                  \
+         "NAME",   0, 0,           "where to compute; this build has cpu",                         \
+         false},                                                                                   \
+        {"threads", 't', OPTION_WHOLE, offsetof(type, member.threads),                             \
+         "N",       0,   1024,         "threads; 0 = one a core",                                  \
+         true},                                                                                    \
+        {"cpu-mask",   0,                                                                          \
+         OPTION_WHOLE, offsetof(type, member.cpu_mask),                                            \
+         "MASK",       0,                                                                          \
+         UINT32_MAX,   "CPU levels that may be used; 0 = plain C (to compare, not for use)",       \
+         false},                                                                                   \
+    {                                                                                              \
+        "activations", 0, OPTION_CHOICE, offsetof(type, member.activations), "int8|f32", 0, 0,     \
+            "f32 leaves activations unrounded (to compare, not for use)", false                    \
+    }
+
+/* Path of the model to use: the one given, $WEFT_MODEL, or the default one. */
+int model_find(const char *given, char path[PATH_BYTES], weft_error *err);
+
+/* Find and load; path receives where it was found. */
+int model_open(const model_settings *settings, weft_model **model, char path[PATH_BYTES],
+               weft_error *err);
+
+typedef struct adapter_set {
+    weft_adapter *items[OPTION_LIST_MAX];
+    char names[OPTION_LIST_MAX][256];
+    float scales[OPTION_LIST_MAX];
+    size_t count;
+} adapter_set;
+
+/* Load NAME|PATH[:SCALE]. Fails with a message that names it. */
+int adapters_add(adapter_set *set, const weft_model *model, const char *text, weft_error *err);
+int adapters_open(adapter_set *set, const weft_model *model, const option_list *list,
+                  weft_error *err);
+void adapters_close(adapter_set *set);
+
+/* Path of a stored adapter's GGUF (or PEFT folder), or of a file of that name. */
+int adapter_find(const char *text, char path[PATH_BYTES], weft_error *err);
+
+/* The first SIGINT or SIGTERM after stop_arm only sets a flag; the second ends the process. */
+void stop_arm(void);
+int stop_requested(void); /* the signal's number, or 0 */
+
+/* Report a failure and return the exit code for it. */
+int fail(const char *command, int status, const weft_error *err);
+
+#endif

@@ -1,0 +1,76 @@
+/* The parts of `weft learn`: what was asked (learn_options.c), the record of a run that makes it
+ * resumable (learn_record.c), what it shows (learn_show.c), and the run itself (cmd_learn.c). */
+#ifndef WEFT_CLI_LEARN_H
+#define WEFT_CLI_LEARN_H
+
+#include "common.h"
+#include "options.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+typedef struct learn_settings {
+    model_settings model;
+    const char *name, *as, *owner, *targets;
+    int64_t steps, rank, warmup_steps, batch_tokens, accumulate, context, eval_every, patience,
+        checkpoint_every, seed;
+    double epochs, rate, alpha, dropout, final_rate, eval_share, clip, weight_decay, beta1, beta2,
+        epsilon;
+    uint64_t memory_bytes;
+    int schedule, recompute;
+    bool rslora, all_turns, dry_run, resume, force, json, json_lines, quiet;
+} learn_settings;
+
+extern const command_spec learn_command;
+
+learn_settings learn_settings_default(void);
+weft_train_options learn_train_options(const learn_settings *s);
+weft_dataset_options learn_dataset_options(const learn_settings *s);
+
+/* All that a run holds; learn_run_close in cmd_learn.c frees it. */
+typedef struct learn_run {
+    learn_settings s;
+    const char *path; /* what is learnt from */
+    char full_path[PATH_BYTES], model_path[PATH_BYTES];
+    char resume_with[256]; /* the command that goes on with this run */
+    weft_adapter_paths paths;
+    json_t *record; /* run.json; NULL where there is none */
+    weft_model *model;
+    weft_dataset *data;
+    weft_trainer *trainer;
+    weft_dataset_report report;
+    weft_plan plan;
+    double tokens_per_s, estimate_s; /* measured before the run; NaN = not */
+    uint64_t start_ns;
+    int64_t shown_percent;
+    FILE *out; /* for people; NULL = say nothing */
+    int lock;
+} learn_run;
+
+/* ---- the record of a run ---- */
+
+/* Read run.json, if there is one, and refuse what would overwrite or mix up runs. */
+int learn_record_read(learn_run *r, weft_error *err);
+
+/* Put the options of the record into settings; texts are borrowed from the record. */
+int learn_record_apply(const json_t *record, learn_settings *s, weft_error *err);
+
+bool learn_record_is_done(const json_t *record);
+
+/* Write run.json: state is "running" or "done"; result (borrowed) may be NULL. */
+int learn_record_write(learn_run *r, const char *state, json_t *result, weft_error *err);
+
+/* ---- what is shown ---- */
+
+void learn_show_data(const learn_run *r);
+void learn_show_plan(const learn_run *r);
+int learn_show_event(void *run, const weft_train_event *event); /* a weft_train_callback */
+void learn_show_result(const learn_run *r);
+json_t *learn_result_json(const learn_run *r);              /* of a run that ended */
+json_t *learn_json(const learn_run *r, const char *state);  /* the whole report */
+json_t *learn_data_json(const weft_dataset_report *report); /* also of `weft eval` */
+
+/* The reasons why records were left out, one a line. */
+void learn_show_skips(FILE *out, const weft_dataset_report *report);
+
+#endif
