@@ -41,8 +41,8 @@ void weft_model_free(weft_model **handle) {
     *handle = NULL;
 }
 
-void weft_model_get_info(const weft_model *model, weft_model_info *info) {
-    const struct model *m = model->m;
+void weft_model_get_info(const weft_model *base, weft_model_info *info) {
+    const struct model *m = base->m;
     const config *c = &m->cfg;
     *info = (weft_model_info){.layer_count = c->layer_count,
                               .hidden = c->hidden,
@@ -63,7 +63,7 @@ void weft_model_get_info(const weft_model *model, weft_model_info *info) {
     snprintf(info->architecture, sizeof info->architecture, "%s", c->architecture);
     snprintf(info->activation, sizeof info->activation, "%s",
              c->act == ACTIVATION_RELU2 ? "relu2" : "silu");
-    snprintf(info->device, sizeof info->device, "%s", backend_name(model->be));
+    snprintf(info->device, sizeof info->device, "%s", backend_name(base->be));
     snprintf(info->note, sizeof info->note, "%s", c->note);
 }
 
@@ -73,7 +73,7 @@ static const struct {
 } ternary_types[] = {{"i2_s", TENSOR_I2_S}, {"tq1_0", TENSOR_TQ1_0}, {"tq2_0", TENSOR_TQ2_0},
                      {"f16", TENSOR_F16},   {"bf16", TENSOR_BF16},   {"f32", TENSOR_F32}};
 
-int weft_import(const char *dir, const char *out, const char *type, const char *name, char *note,
+int weft_import(const char *dir, const char *out, const char *type, const char *name, char note[256],
                 weft_error *err) {
     import_options options = {.ternary_type = TENSOR_I2_S, .name = name};
     char unused[256];
@@ -90,22 +90,22 @@ int weft_import(const char *dir, const char *out, const char *type, const char *
     return import_hf(dir, out, &options, note ? note : unused, err);
 }
 
-int weft_adapter_load(const weft_model *model, const char *path, weft_adapter **out,
+int weft_adapter_load(const weft_model *base, const char *path, weft_adapter **out,
                       weft_error *err) {
     *out = NULL;
     weft_adapter *a = calloc(1, sizeof *a);
     if (!a) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
-    int rc = adapter_load(path, &model->m->cfg, model->be, &a->a, err);
+    int rc = adapter_load(path, &base->m->cfg, base->be, &a->a, err);
     if (rc) weft_adapter_free(&a);
     *out = a;
     return rc;
 }
 
-int weft_adapter_save(const weft_adapter *a, const weft_model *model, weft_adapter_format format,
+int weft_adapter_save(const weft_adapter *a, const weft_model *base, weft_adapter_format format,
                       const char *path, const char *base_name, weft_error *err) {
     if (format == WEFT_ADAPTER_PEFT)
-        return adapter_save_peft(a->a, &model->m->cfg, path, base_name, err);
-    return adapter_save_gguf(a->a, &model->m->cfg, path, base_name, err);
+        return adapter_save_peft(a->a, &base->m->cfg, path, base_name, err);
+    return adapter_save_gguf(a->a, &base->m->cfg, path, base_name, err);
 }
 
 void weft_adapter_free(weft_adapter **handle) {

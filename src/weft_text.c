@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int need_tokenizer(const weft_model *model, weft_error *err) {
-    if (model->m->tok) return WEFT_OK;
+static int need_tokenizer(const weft_model *base, weft_error *err) {
+    if (base->m->tok) return WEFT_OK;
     return err_set(err, WEFT_ERR_STATE, "the model file holds no tokenizer");
 }
 
-static int need_template(const weft_model *model, weft_error *err) {
-    TRY(need_tokenizer(model, err));
-    if (model->m->chat) return WEFT_OK;
+static int need_template(const weft_model *base, weft_error *err) {
+    TRY(need_tokenizer(base, err));
+    if (base->m->chat) return WEFT_OK;
     return err_set(err, WEFT_ERR_STATE,
                    "the model file holds no chat template: give it plain text instead");
 }
@@ -28,29 +28,29 @@ static int ids_of(token_span *spans, size_t count, int32_t **tokens, weft_error 
     return ids ? WEFT_OK : err_set(err, WEFT_ERR_MEMORY, "out of memory");
 }
 
-int weft_tokenize(const weft_model *model, const char *text, size_t size, bool add_bos,
+int weft_tokenize(const weft_model *base, const char *text, size_t size, bool add_bos,
                   bool parse_special, int32_t **tokens, size_t *count, weft_error *err) {
     tokenizer_options options = {.add_bos = add_bos, .parse_special = parse_special};
     token_span *spans;
     *tokens = NULL;
     *count = 0;
-    TRY(need_tokenizer(model, err));
-    TRY(tokenizer_encode(model->m->tok, text, size, &options, &spans, count, err));
+    TRY(need_tokenizer(base, err));
+    TRY(tokenizer_encode(base->m->tok, text, size, &options, &spans, count, err));
     return ids_of(spans, *count, tokens, err);
 }
 
-int weft_detokenize(const weft_model *model, const int32_t *tokens, size_t count, bool show_special,
+int weft_detokenize(const weft_model *base, const int32_t *tokens, size_t count, bool show_special,
                     char **text, weft_error *err) {
     bytes out = {0};
     token_stream stream = {0};
     *text = NULL;
-    TRY(need_tokenizer(model, err));
+    TRY(need_tokenizer(base, err));
     int rc = bytes_add_text(&out, "") ? WEFT_OK : err_set(err, WEFT_ERR_MEMORY, "out of memory");
     for (size_t i = 0; !rc && i < count; i++) {
-        if (show_special && tokenizer_is_special(model->m->tok, tokens[i]))
-            rc = tokenizer_decode(model->m->tok, tokens[i], true, &out, err);
+        if (show_special && tokenizer_is_special(base->m->tok, tokens[i]))
+            rc = tokenizer_decode(base->m->tok, tokens[i], true, &out, err);
         else
-            rc = token_stream_add(&stream, model->m->tok, tokens[i], &out, err);
+            rc = token_stream_add(&stream, base->m->tok, tokens[i], &out, err);
     }
     if (!rc) rc = token_stream_flush(&stream, &out, err);
     if (rc) bytes_free(&out);
@@ -66,14 +66,14 @@ static char *special_text(const tokenizer *t, int32_t id) {
     return strndup(text.data, text.size);
 }
 
-int weft_chat_render(const weft_model *model, const weft_message *messages, size_t count,
+int weft_chat_render(const weft_model *base, const weft_message *messages, size_t count,
                      bool add_generation_prompt, char **text, int32_t **tokens, size_t *token_count,
                      weft_error *err) {
-    const tokenizer *tok = model->m->tok;
+    const tokenizer *tok = base->m->tok;
     if (text) *text = NULL;
     if (tokens) *tokens = NULL;
     if (token_count) *token_count = 0;
-    TRY(need_template(model, err));
+    TRY(need_template(base, err));
     chat_message *list = malloc((count ? count : 1) * sizeof *list);
     if (!list) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     for (size_t i = 0; i < count; i++)
@@ -84,7 +84,7 @@ int weft_chat_render(const weft_model *model, const weft_message *messages, size
     int rc = WEFT_OK;
     if (text) {
         chat_text rendered = {0};
-        rc = chat_render(model->m->chat, list, count, &options, &rendered, err);
+        rc = chat_render(base->m->chat, list, count, &options, &rendered, err);
         if (!rc) {
             *text = strndup(rendered.text.data ? rendered.text.data : "", rendered.text.size);
             chat_text_free(&rendered);
@@ -94,7 +94,7 @@ int weft_chat_render(const weft_model *model, const weft_message *messages, size
     if (tokens && !rc) {
         token_span *spans = NULL;
         uint8_t *mask = NULL;
-        rc = chat_encode(model->m->chat, tok, list, count, &options, &spans, &mask, token_count,
+        rc = chat_encode(base->m->chat, tok, list, count, &options, &spans, &mask, token_count,
                          err);
         free(mask);
         if (!rc) rc = ids_of(spans, *token_count, tokens, err);
@@ -105,17 +105,17 @@ int weft_chat_render(const weft_model *model, const weft_message *messages, size
     return rc;
 }
 
-int weft_session_create(const weft_model *model, const weft_session_options *options,
+int weft_session_create(const weft_model *base, const weft_session_options *options,
                         weft_session **out, weft_error *err) {
-    session_options o = {.smooth = model->smooth};
+    session_options o = {.smooth = base->smooth};
     if (options) o.context = options->context, o.batch = options->batch;
     *out = NULL;
     if (o.context < 0 || o.batch < 0)
         return err_set(err, WEFT_ERR_ARGUMENT, "context and batch must not be negative");
     weft_session *s = calloc(1, sizeof *s);
     if (!s) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
-    s->model = model;
-    int rc = session_create(model->m, &o, &s->s, err);
+    s->model = base;
+    int rc = session_create(base->m, &o, &s->s, err);
     if (!rc) {
         s->capacity = (size_t)session_context(s->s);
         s->cached = malloc(s->capacity * sizeof *s->cached);

@@ -43,12 +43,12 @@ static void fill_report(weft_dataset_report *out, const ingest_report *found, co
     out->eval_documents = s.eval_documents;
 }
 
-int weft_dataset_read(const weft_model *model, const char *path,
+int weft_dataset_read(const weft_model *base, const char *path,
                       const weft_dataset_options *options, weft_dataset **out,
                       weft_dataset_report *report, weft_error *err) {
     static const weft_dataset_options standard = WEFT_DATASET_OPTIONS_DEFAULT;
     const weft_dataset_options *o = options ? options : &standard;
-    const struct model *m = model->m;
+    const struct model *m = base->m;
     ingest_report found = {0};
     *out = NULL;
     if (!m->tok) return err_set(err, WEFT_ERR_STATE, "the model file holds no tokenizer");
@@ -116,7 +116,7 @@ static int check_options(const weft_train_options *o, weft_error *err) {
     return WEFT_OK;
 }
 
-static trainer_options inner_options(const weft_train_options *o, const weft_model *model,
+static trainer_options inner_options(const weft_train_options *o, const weft_model *base,
                                      const weft_dataset *data) {
     static const schedule schedules[] = {SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT};
     int64_t longest = dataset_window_max(data->d);
@@ -139,14 +139,14 @@ static trainer_options inner_options(const weft_train_options *o, const weft_mod
                              .patience = o->patience,
                              .checkpoint_every = o->checkpoint_every,
                              .dropout = (float)o->dropout,
-                             .smooth = model->smooth};
+                             .smooth = base->smooth};
 }
 
 /* Decide on recomputation and count the memory: pure arithmetic over the shapes. */
-static void make_plan(const weft_train_options *o, const weft_model *model,
+static void make_plan(const weft_train_options *o, const weft_model *base,
                       const weft_dataset *data, const adapter_settings *shape,
                       trainer_options *inner, weft_plan *plan) {
-    const struct model *m = model->m;
+    const struct model *m = base->m;
     step_options step = {.micro_tokens = inner->micro_tokens,
                          .positions_max = dataset_window_max(data->d),
                          .smooth = inner->smooth,
@@ -164,7 +164,7 @@ static void make_plan(const weft_train_options *o, const weft_model *model,
         o->recompute == WEFT_RECOMPUTE_ON || (o->recompute == WEFT_RECOMPUTE_AUTO && too_much);
     step.recompute = inner->recompute;
     weft_model_info info;
-    weft_model_get_info(model, &info);
+    weft_model_get_info(base, &info);
     uint64_t flat = adapter_floats * sizeof(float);
     *plan = (weft_plan){.trainable_count = (int64_t)adapter_floats,
                         .trainable_share = (double)adapter_floats /
@@ -179,7 +179,7 @@ static void make_plan(const weft_train_options *o, const weft_model *model,
         plan->weight_bytes + plan->adapter_bytes + plan->optimiser_bytes + plan->activation_bytes;
 }
 
-int weft_trainer_create(const weft_model *model, const weft_dataset *data,
+int weft_trainer_create(const weft_model *base, const weft_dataset *data,
                         const weft_train_options *options, const char *checkpoint,
                         weft_trainer **out, weft_plan *plan, weft_error *err) {
     weft_train_options standard = weft_train_options_default();
@@ -192,13 +192,13 @@ int weft_trainer_create(const weft_model *model, const weft_dataset *data,
     TRY(target_parse(o->targets ? o->targets : "all", &shape.targets, err));
     weft_trainer *t = calloc(1, sizeof *t);
     if (!t) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
-    t->model = model;
+    t->model = base;
     t->data = data;
-    t->options = inner_options(o, model, data);
-    make_plan(o, model, data, &shape, &t->options, plan ? plan : &unused);
-    int rc = adapter_create(&model->m->cfg, model->be, &shape, &t->adapter.a, err);
+    t->options = inner_options(o, base, data);
+    make_plan(o, base, data, &shape, &t->options, plan ? plan : &unused);
+    int rc = adapter_create(&base->m->cfg, base->be, &shape, &t->adapter.a, err);
     if (!rc)
-        rc = trainer_create(model->m, data->d, t->adapter.a, &t->options, checkpoint, &t->t, err);
+        rc = trainer_create(base->m, data->d, t->adapter.a, &t->options, checkpoint, &t->t, err);
     if (rc) {
         weft_trainer_free(&t);
         return rc;
@@ -270,7 +270,7 @@ weft_history weft_trainer_history(const weft_trainer *t) {
                           .best_eval = h.best_eval};
 }
 
-int weft_evaluate(const weft_model *model, const weft_dataset *data, bool held_out,
+int weft_evaluate(const weft_model *base, const weft_dataset *data, bool held_out,
                   const weft_adapter *const *adapters, const float *scales, size_t count,
                   weft_evaluation *out, weft_error *err) {
     adapter_use uses[FORWARD_ADAPTERS_MAX];
@@ -279,7 +279,7 @@ int weft_evaluate(const weft_model *model, const weft_dataset *data, bool held_o
     int64_t micro = longest > DEFAULT_MICRO_TOKENS ? longest : DEFAULT_MICRO_TOKENS;
     uint64_t start = os_clock_ns();
     TRY(adapter_uses(adapters, scales, count, uses, err));
-    TRY(evaluate_dataset(model->m, data->d, held_out, micro, model->smooth, uses, count, &e, err));
+    TRY(evaluate_dataset(base->m, data->d, held_out, micro, base->smooth, uses, count, &e, err));
     *out = (weft_evaluation){.loss = e.loss_sum / (double)e.target_count,
                              .token_count = e.token_count,
                              .target_count = e.target_count,

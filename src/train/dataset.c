@@ -286,6 +286,8 @@ static int cut_windows(dataset *d, const uint8_t *held, weft_error *err) {
     d->windows = malloc((size_t)most * sizeof *d->windows);
     if (!d->windows) return fail_memory(err);
     dataset_stats *s = &d->stats;
+    s->eval_documents = held_out_count(d);
+    s->train_documents = d->document_count - s->eval_documents;
     s->train_windows = d->train_count = cut_part(d, held, 0, d->windows);
     s->eval_windows = d->eval_count = cut_part(d, held, 1, d->windows + d->train_count);
     count_part(d->windows, d->train_count, &s->train_tokens, &s->train_targets);

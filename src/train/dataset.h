@@ -59,8 +59,8 @@ typedef struct dataset_stats {
     int64_t empty_count;     /* with nothing to learn in them */
     int64_t cut_count;       /* longer than the context */
     int64_t dropped_windows; /* pieces of cut documents without any target */
-    int64_t train_windows, train_tokens, train_targets;
-    int64_t eval_windows, eval_tokens, eval_targets;
+    int64_t train_documents, train_windows, train_tokens, train_targets;
+    int64_t eval_documents, eval_windows, eval_tokens, eval_targets;
     int64_t longest_tokens; /* longest document */
 } dataset_stats;
 dataset_stats dataset_statistics(const dataset *d);
