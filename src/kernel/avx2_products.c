@@ -4,10 +4,11 @@
 #include "kernel/avx2.h"
 
 enum {
-    TILE_ROWS = 6,    /* 12 sums, two vectors of B and one of A fill the 16 registers */
-    PANEL_ROWS = 48,  /* rows of A copied at a time: 12 KiB */
-    STRIP_DEPTH = 64, /* rows of B packed at a time: 4 KiB */
-    NT_DOT_MIN = 64   /* gemm_nt: from this k on, rows are multiplied where they lie */
+    TILE_ROWS = 6,      /* 12 sums, two vectors of B and one of A fill the 16 registers */
+    PANEL_ROWS = 48,    /* rows of A copied at a time: 12 KiB */
+    STRIP_DEPTH = 64,   /* rows of B packed at a time: 4 KiB */
+    UNPACKED_ROWS = 18, /* so few rows of A do not repay packing rows of B */
+    NT_DOT_MIN = 64     /* gemm_nt: from this k on, rows are multiplied where they lie */
 };
 
 ALWAYS_INLINE void strip_store(float *c, int64_t width, __m256 sum, __m256 alpha, bool keep) {
@@ -194,11 +195,15 @@ static void gemm_strips(const strip_product *shape, int64_t n, int64_t b_column,
             p.depth = min_i64(STRIP_DEPTH, shape->depth - j);
             p.width = min_i64(STRIP, n - col);
             p.a += j * p.a_step;
-            p.b = strip;
-            p.ldb = STRIP;
             p.c += col;
             p.keep = shape->keep || j > 0;
-            pack(shape->b + col * b_column + j * b_depth, ldb, p.depth, p.width, strip);
+            p.b = shape->b + col * b_column + j * b_depth;
+            p.ldb = ldb;
+            if (pack != pack_rows || p.rows > UNPACKED_ROWS) {
+                pack(p.b, ldb, p.depth, p.width, strip);
+                p.b = strip;
+                p.ldb = STRIP;
+            }
             avx2_strip_product(&p);
         }
     }
