@@ -103,6 +103,7 @@ typedef struct weft_model_info {
     bool tied_head, has_tokenizer, has_chat_template;
 } weft_model_info;
 
+/** Fill *info; texts are copied, nothing can fail. */
 WEFT_API void weft_model_get_info(const weft_model *model, weft_model_info *info);
 
 /**
@@ -186,6 +187,8 @@ typedef struct weft_adapter_info {
     char targets[160]; /* "q_proj, k_proj, ..." */
     uint64_t param_count;
 } weft_adapter_info;
+
+/** Fill *info; rank and alpha are those given at its making. Nothing can fail. */
 WEFT_API void weft_adapter_get_info(const weft_adapter *adapter, weft_adapter_info *info);
 
 /* ---- Sessions ------------------------------------------------------------------------------ */
@@ -197,6 +200,12 @@ typedef struct weft_session_options {
     int64_t batch;   /* tokens evaluated at once; 0 = 256 */
 } weft_session_options;
 
+/**
+ * A session for a model; all its memory is taken here.
+ *
+ * @param options  NULL = the defaults.
+ * @return WEFT_OK; WEFT_ERR_ARGUMENT (negative sizes), _RANGE (context over the limit), _MEMORY.
+ */
 WEFT_API int weft_session_create(const weft_model *model, const weft_session_options *options,
                                  weft_session **session, weft_error *err);
 WEFT_API void weft_session_free(weft_session **session);
@@ -349,6 +358,7 @@ typedef struct weft_train_options {
     uint64_t memory_bytes; /* that auto may plan with; 0 = 192 MiB beside the weights */
 } weft_train_options;
 
+/** What `weft learn` does without options. Thread-safe. */
 WEFT_API weft_train_options weft_train_options_default(void);
 
 /* What a run will take, before anything is allocated. */
@@ -422,6 +432,7 @@ typedef struct weft_history {
     const double *eval_losses;
     double first_eval, best_eval; /* NaN where nothing was held out */
 } weft_history;
+/** Losses so far. Arrays are the trainer's, valid until it runs again or is freed. */
 WEFT_API weft_history weft_trainer_history(const weft_trainer *trainer);
 
 typedef struct weft_evaluation {

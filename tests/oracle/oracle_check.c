@@ -62,13 +62,13 @@ bool oracle_batch(const json_t *step, micro_batch *b) {
         int32_t start = (int32_t)b->tokens;
         for (size_t i = 0; i < json_array_size(row); i++) {
             int64_t t = b->tokens++;
-            int64_t target = json_integer_value(json_array_get(wanted, i));
+            int64_t next = json_integer_value(json_array_get(wanted, i));
             b->ids[t] = (int32_t)json_integer_value(json_array_get(row, i));
             b->first[t] = start;
             b->positions[t] = (int32_t)i;
             b->last[t] = (int32_t)t;
-            b->targets[t] = target < 0 ? NO_TARGET : (int32_t)target;
-            b->target_count += target >= 0;
+            b->targets[t] = next < 0 ? NO_TARGET : (int32_t)next;
+            b->target_count += next >= 0;
         }
     }
     return true;

@@ -99,11 +99,11 @@ static float *evaluate(oracle *o, bool smooth, const adapter *a, const int32_t *
     return logits;
 }
 
-static double nll(const float *logits, int64_t vocab, int32_t target) {
+static double nll(const float *logits, int64_t vocab, int32_t next) {
     double top = -INFINITY, sum = 0;
     for (int64_t i = 0; i < vocab; i++) top = fmax(top, (double)logits[i]);
     for (int64_t i = 0; i < vocab; i++) sum += exp((double)logits[i] - top);
-    return top + log(sum) - (double)logits[target];
+    return top + log(sum) - (double)logits[next];
 }
 
 static double mean_nll(const float *logits, int64_t vocab, const int32_t *ids, int64_t count) {
@@ -183,40 +183,64 @@ void check_smooth(oracle *o) {
     report(o, "smooth: arg-max that differ", (double)worst.different, 0, "");
 }
 
-static void report_argmax(oracle *o, const char *name, const tally *worst) {
+static void report_different(oracle *o, const char *name, const tally *worst) {
     char note[64];
     snprintf(note, sizeof note, "(share of %lld positions)", (long long)worst->positions);
     report(o, name, (double)worst->different / (double)worst->positions, 0.1, note);
+}
+
+static void report_argmax(oracle *o, const char *name, const tally *worst) {
+    report_different(o, name, worst);
     report(o, "  the rest are near-ties: widest gap", worst->gap, NEAR_TIE, "");
 }
 
-/* What transformers wrote greedily, read by us: our arg-max at each of its positions. */
+/* Sum of the losses of ids[from ..] under logits of the whole text. */
+static double text_loss(const float *logits, int64_t vocab, const int32_t *ids, int64_t from,
+                        int64_t count) {
+    double sum = 0;
+    for (int64_t i = from; i < count; i++) sum += nll(logits + (i - 1) * vocab, vocab, ids[i]);
+    return sum;
+}
+
+static void read_greedy(oracle *o, const json_t *list, int64_t prompt, tally *t, double *rounded,
+                        double *smooth) {
+    int64_t count, vocab = o->m->cfg.vocab;
+    int32_t *ids = oracle_ids(list, &count);
+    json_t *next = json_array();
+    for (int64_t k = prompt; k < count; k++)
+        json_array_append(next, json_array_get(list, (size_t)k));
+    float *a = evaluate(o, false, NULL, ids, count), *b = evaluate(o, true, NULL, ids, count);
+    if (a && b) {
+        compare_argmax(a, vocab, next, prompt - 1, count - prompt, &t->different, &t->gap);
+        t->positions += count - prompt;
+        *rounded += text_loss(a, vocab, ids, prompt, count);
+        *smooth += text_loss(b, vocab, ids, prompt, count);
+    }
+    json_decref(next);
+    free(ids);
+    free(a);
+    free(b);
+}
+
+/* What transformers wrote greedily, read by us. Texts fork at near-ties and the disturbance grows
+ * along a text, so its loss is compared: rounded against smooth, which the checks above tie to
+ * float64. */
 static void check_greedy(oracle *o) {
     const json_t *texts = json_object_get(o->plain, "greedy");
     const json_t *prompts = json_object_get(o->plain, "logits");
     tally worst = {0};
+    double rounded = 0, smooth = 0;
     for (size_t i = 0; i < json_array_size(texts); i++) {
-        int64_t count,
-            prompt = (int64_t)json_array_size(json_object_get(json_array_get(prompts, i), "ids"));
-        const json_t *list = json_object_get(json_array_get(texts, i), "ids");
-        int32_t *ids = oracle_ids(list, &count);
-        json_t *next = json_array();
-        for (int64_t k = prompt; k < count; k++)
-            json_array_append(next, json_array_get(list, (size_t)k));
-        float *logits = evaluate(o, false, NULL, ids, count);
-        if (logits) {
-            compare_argmax(logits, o->m->cfg.vocab, next, prompt - 1, count - prompt,
-                           &worst.different, &worst.gap);
-            worst.positions += count - prompt;
-        }
-        json_decref(next);
-        free(ids);
-        free(logits);
+        const json_t *prompt = json_object_get(json_array_get(prompts, i), "ids");
+        read_greedy(o, json_object_get(json_array_get(texts, i), "ids"),
+                    (int64_t)json_array_size(prompt), &worst, &rounded, &smooth);
     }
-    if (worst.positions)
-        report_argmax(o, "rounded: greedy text, arg-max that differ", &worst);
-    else
+    if (!worst.positions) {
         report_skip(o, "rounded: greedy text", "none stored");
+        return;
+    }
+    report(o, "rounded: loss of the greedy texts, relative", fabs(rounded / smooth - 1), 0.02, "");
+    report_different(o, "rounded: greedy texts, arg-max that differ", &worst);
 }
 
 void check_rounded(oracle *o) {
