@@ -220,8 +220,7 @@ static void test_ill_formed(void **state) {
                                      "\xc0\xaf",
                                      "\xf8\x88\x80",
                                      " \xe2\x82\n\n ",
-                                     "12\xff"
-                                     "34"};
+                                     "12\xff\x33\x34"};
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         tokenizer *t = vector_model(names[n]);
         for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
