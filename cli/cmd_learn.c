@@ -180,12 +180,12 @@ int cmd_learn(int argc, char **argv) {
     const char *argument, *missing = NULL;
     option_outcome outcome = options_parse(&learn_command, argc, argv, &r.s, &argument);
     if (outcome != OPTIONS_GO) return outcome == OPTIONS_HELP ? report_finish(EXIT_OK) : EXIT_USAGE;
-    if (!argument && !r.s.resume)
+    if (r.s.resume && (r.s.force || r.s.dry_run || !r.s.name))
+        missing = "--resume needs --name, and neither --force nor --dry-run";
+    else if (!argument && !r.s.resume)
         missing = "PATH is missing: a file or folder to learn from";
     else if (!r.s.name && !r.s.dry_run)
         missing = "--name is missing: what to call what is learnt";
-    else if (r.s.resume && (r.s.force || r.s.dry_run || !r.s.name))
-        missing = "--resume needs --name, and neither --force nor --dry-run";
     if (missing) {
         report_error("learn: %s\nusage: weft learn %s", missing, learn_command.arguments);
         return EXIT_USAGE;
