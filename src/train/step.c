@@ -117,6 +117,9 @@ int train_step_create(const model *m, adapter *a, const step_options *o, train_s
     *out = NULL;
     if (o->micro_tokens < 1 || o->positions_max < 1)
         return err_set(err, WEFT_ERR_ARGUMENT, "a micro-batch needs at least one token");
+    if (o->layer_count < 0 || o->layer_count > m->cfg.layer_count)
+        return err_set(err, WEFT_ERR_ARGUMENT, "%lld layers asked for; the model has %lld",
+                       (long long)o->layer_count, (long long)m->cfg.layer_count);
     train_step *s = calloc(1, sizeof *s);
     if (!s) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     s->m = m;
