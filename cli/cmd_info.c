@@ -162,6 +162,8 @@ static int show(const json_t *root, const char *path, const info_settings *s) {
         show_adapter(root);
     else if (!strcmp(kind, "gguf"))
         show_model(root);
+    else if (os_is_dir(path))
+        printf("  model         `weft import %s` makes a file of it that weft runs\n", path);
     show_types(root);
     if (describe_value(root, "general.license", value, sizeof value))
         printf("  licence       %s\n", value);

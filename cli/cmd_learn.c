@@ -102,10 +102,10 @@ static int save(learn_run *r, weft_error *err) {
 }
 
 static int train_and_save(learn_run *r, weft_error *err) {
+    stop_arm();
     TRY(open_run(r, err));
     TRY(measure(r, err));
     learn_show_plan(r);
-    stop_arm();
     r->start_ns = os_clock_ns();
     TRY(weft_trainer_run(r->trainer, learn_show_event, r, err));
     return save(r, err);

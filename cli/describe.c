@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define CONFIG_BYTES_MAX (1u << 20)
+#define FILE_PATH_BYTES  4200
 
 bool describe_value(const json_t *root, const char *key, char *value, size_t size) {
     const json_t *item;
@@ -102,7 +103,7 @@ static json_t *adapter_of(const json_t *root) {
 
 /* alpha and rsLoRA: from GGUF metadata, or from the config beside the safetensors file. */
 static void add_config(json_t *adapter, const json_t *root, const char *path) {
-    char value[64], config_path[4200], *text;
+    char value[64], config_path[FILE_PATH_BYTES], *text;
     size_t size;
     weft_error ignored;
     if (describe_value(root, "adapter.lora.alpha", value, sizeof value))
@@ -121,9 +122,16 @@ static void add_config(json_t *adapter, const json_t *root, const char *path) {
     json_decref(config);
 }
 
+/* A PEFT folder is described by the file in it; other paths as they are. */
+static const char *file_in(const char *path, char file[FILE_PATH_BYTES]) {
+    int n = snprintf(file, FILE_PATH_BYTES, "%s/adapter_model.safetensors", path);
+    return n > 0 && n < FILE_PATH_BYTES && os_is_dir(path) && os_is_file(file) ? file : path;
+}
+
 int describe_file(const char *path, json_t **root, weft_error *err) {
-    char *text;
+    char *text, file[FILE_PATH_BYTES];
     *root = NULL;
+    path = file_in(path, file);
     TRY(weft_file_describe(path, &text, err));
     *root = json_loads(text, 0, NULL);
     weft_free(text);

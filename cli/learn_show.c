@@ -67,7 +67,7 @@ void learn_show_plan(const learn_run *r) {
     const weft_plan *p = &r->plan;
     char a[REPORT_TEXT * 2], b[REPORT_TEXT], c[REPORT_TEXT], d[REPORT_TEXT], e[REPORT_TEXT];
     if (!r->out) return;
-    fprintf(r->out, "%splan%s    %s, %.1f epochs; %s weights learn (%.2f%% of the model)\n",
+    fprintf(r->out, "%splan%s    %s, %.3g epochs; %s weights learn (%.2f%% of the model)\n",
             report_bold(r->out), report_plain(r->out), report_plural(p->step_count, "step", a),
             (double)p->step_count / (double)p->steps_per_epoch, report_count(p->trainable_count, b),
             100 * p->trainable_share);

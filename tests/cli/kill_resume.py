@@ -1,5 +1,5 @@
-"""Kill -9 a learning run at random moments, at least 20 times, and resume it: the adapter must be the one
-of an undisturbed run, byte for byte."""
+"""Kill -9 a learning run at random moments, at least 20 times, and resume it: the adapter must be
+the one of an undisturbed run, byte for byte."""
 import os
 import random
 import subprocess
@@ -41,7 +41,8 @@ class KillResume(WeftCase):
                 run.kill()
                 run.communicate()
                 kills += 1
-            resume = os.path.exists(os.path.join(self.env["WEFT_HOME"], "adapters", "n", "run.json"))
+            home = self.env["WEFT_HOME"]
+            resume = os.path.exists(os.path.join(home, "adapters", "n", "run.json"))
 
     def test_same_bytes(self):
         data, rng = self.records(20), random.Random(20240917)

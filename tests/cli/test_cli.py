@@ -1,4 +1,5 @@
-"""The command weft from outside: each command's happy path, and every error's exit code and message."""
+"""The command weft from outside: each command's happy path, and every error's exit code and
+message."""
 import json
 import os
 import pty
@@ -152,6 +153,7 @@ class Chat(WeftCase):
         self.assertIn(b"cannot write to the standard output", done.stderr)
 
     def read_until(self, terminal, text):
+        """Read what the terminal shows until text stands in it; all of it is kept in self.shown."""
         seen, end = "", time.monotonic() + 60
         while text not in seen and time.monotonic() < end:
             if select.select([terminal], [], [], 1)[0]:
@@ -159,17 +161,25 @@ class Chat(WeftCase):
                     seen += os.read(terminal, 4096).decode(errors="replace")
                 except OSError:
                     break
+        self.shown += seen
         self.assertIn(text, seen)
 
     def test_terminal(self):
+        self.shown = ""
         pid, terminal = pty.fork()
         if pid == 0:
-            os.execve(weft_case.WEFT, ["weft", "chat", "-n", "8"], dict(self.env, TERM="xterm"))
+            os.execve(weft_case.WEFT, ["weft", "chat", "-n", "8", "-c", "64"], dict(self.env, TERM="xterm"))
         self.read_until(terminal, "> ")
         for line, answer in (("/help", "forget the conversation"), ("/clear", "forgotten"),
                              ("/adapter nobody", "no adapter 'nobody'"), ("Hello there", "> ")):
             os.write(terminal, line.encode() + b"\r")
             self.read_until(terminal, answer)
+        for _ in range(3):
+            os.write(terminal, b"one two three four five six seven eight nine ten\r")
+            self.read_until(terminal, "> ")
+        os.write(terminal, b"/clear\r")
+        self.read_until(terminal, "\nforgotten")
+        self.assertEqual(self.shown.count("its oldest turns are forgotten"), 1)
         os.write(terminal, b"\x03")
         self.read_until(terminal, "Ctrl-D leaves")
         os.write(terminal, b"\x04")
@@ -205,21 +215,26 @@ class Learn(WeftCase):
                                                   "checkpoint.safetensors")))
         self.assertEqual(self.json("list", "--json")["adapters"][0]["state"], "done")
         self.assertIn("me", self.weft("list")[0])
-        self.assertEqual(self.json("info", "me", "--json")["adapter"]["rank"], 2)
-        self.weft("chat", "--adapter", "me", "--adapter", facts["gguf"] + ":0.5", "-p", "Hi", "-n", "3")
+        for name in ("me", facts["peft"]):
+            adapter = self.json("info", name, "--json")["adapter"]
+            self.assertEqual((adapter["rank"], adapter["alpha"]), (2, 16))
+        self.weft("chat", "--adapter", "me", "--adapter", facts["gguf"] + ":0.5", "-p", "Hi",
+                  "-n", "3")
         rows = self.json("eval", data, "--adapter", "me", "--adapter", facts["peft"], "--held-out",
                          "--json", "--context", "32")["results"]
         self.assertEqual(len(rows), 4)
         self.assertAlmostEqual(rows[1]["loss"], facts["result"]["eval_loss_after"], places=4)
         self.assertAlmostEqual(rows[0]["loss"], facts["result"]["eval_loss_before"], places=4)
         self.assertEqual(rows[1]["loss"], rows[2]["loss"])
-        self.fails("learn", data, "--name", "me", says=["there is an adapter named 'me'", "--force"])
+        self.fails("learn", data, "--name", "me",
+                   says=["there is an adapter named 'me'", "--force"])
         self.assertIn("finished already", self.weft("learn", "--name", "me", "--resume")[1])
         self.learn(data, "--name", "me", "--steps", "1", "--force")
 
     def test_people_read_this(self):
         out, err = self.weft("learn", self.records(), "--name", "me", "--steps", "3", *SMALL)
-        for part in ("found ", "plan ", "memory ", "held-out loss", "saved ", "weft chat --adapter me"):
+        for part in ("found ", "plan ", "memory ", "held-out loss", "saved ",
+                     "weft chat --adapter me"):
             self.assertIn(part, out)
         self.assertIn("step 3/3", err)
         self.assertNotIn("\033", out + err)
@@ -267,8 +282,9 @@ class Learn(WeftCase):
                    says="noise.bin")
 
     def test_bad_records_are_counted(self):
-        good = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b c d"}]}
-        none = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": None}]}
+        question = {"role": "user", "content": "a"}
+        good = {"messages": [question, {"role": "assistant", "content": "b c d"}]}
+        none = {"messages": [question, {"role": "assistant", "content": None}]}
         lines = [json.dumps(good)] * 3 + ['{"messages": [', '{"other": 1}', json.dumps(none)]
         path = self.file("bad.jsonl", "\n".join(lines) + "\n")
         out = self.weft("learn", path, "--dry-run", *SMALL)[0]
@@ -308,7 +324,8 @@ class Stopping(WeftCase):
     def test_signals(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             name = f"n{int(number)}"
-            code, out, err = self.stop_after(2, number, self.records(), "--name", name, "--steps", "400")
+            code, out, err = self.stop_after(2, number, self.records(), "--name", name,
+                                             "--steps", "400")
             self.assertEqual(code, 130, err)
             self.assertIn(f"weft learn --name {name} --resume", err)
             self.assertEqual(json.loads(out.splitlines()[-1])["state"], "interrupted")
@@ -320,7 +337,8 @@ class Stopping(WeftCase):
     def test_resume_gives_the_same(self):
         data = self.records()
         self.learn(data, "--name", "straight", "--steps", "8", "--eval-every", "3")
-        self.stop_after(3, signal.SIGINT, data, "--name", "broken", "--steps", "8", "--eval-every", "3")
+        self.stop_after(3, signal.SIGINT, data, "--name", "broken", "--steps", "8",
+                        "--eval-every", "3")
         self.weft("learn", "--name", "broken", "--resume", "-q")
         files = [self.path("store", "adapters", name, "peft", "adapter_model.safetensors")
                  for name in ("straight", "broken")]
@@ -328,7 +346,8 @@ class Stopping(WeftCase):
 
     def test_resume_refusals(self):
         data = self.records()
-        self.fails("learn", "--name", "never", "--resume", says="there is no unfinished run named 'never'")
+        self.fails("learn", "--name", "never", "--resume",
+                   says="there is no unfinished run named 'never'")
         self.stop_after(2, signal.SIGINT, data, "--name", "n", "--steps", "400")
         checkpoint = self.path("store", "adapters", "n", "checkpoint.safetensors")
         with open(checkpoint, "rb") as f:

@@ -1,5 +1,5 @@
-"""What the command's tests share: running weft in a store of its own, small data, and broken copies of
-the default model, made by changing bytes of the file in place."""
+"""What the command's tests share: running weft in a store of its own, small data, and broken copies
+of the default model, made by changing bytes of the file in place."""
 import json
 import os
 import shutil
@@ -62,7 +62,8 @@ class WeftCase(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="weft-cli-")
         self.addCleanup(shutil.rmtree, self.dir)
-        self.env = dict(os.environ, WEFT_HOME=self.path("store"), WEFT_MODEL=MODEL, LC_ALL="C.UTF-8")
+        self.env = dict(os.environ, WEFT_HOME=self.path("store"), WEFT_MODEL=MODEL,
+                        LC_ALL="C.UTF-8")
 
     def path(self, *names):
         return os.path.join(self.dir, *names)
