@@ -1,6 +1,6 @@
 /* GGUF files, versions 2 and 3, little-endian: a bounded reader over memory, and a writer.
  * The layout: "GGUF", u32 version, u64 tensor count, u64 key count, keys, tensor infos, padding to
- * `general.alignment`, data (docs/FORMATS.md). */
+ * `general.alignment`, data (docs/FORMATS.md, 1). */
 #ifndef WEFT_FORMAT_GGUF_H
 #define WEFT_FORMAT_GGUF_H
 

@@ -9,7 +9,7 @@
 
 #define TENSOR_DIMS_MAX 4
 
-/* On-disk element types. The first group carries GGUF's numbers (FORMATS.md 3.1). */
+/* On-disk element types. The first group carries GGUF's numbers (docs/FORMATS.md, 1). */
 typedef enum tensor_type {
     TENSOR_F32 = 0,
     TENSOR_F16 = 1,

@@ -57,7 +57,7 @@ int adapter_load(const char *path, const config *c, backend *be, adapter **out, 
 int adapter_save_peft(const adapter *a, const config *c, const char *dir, const char *base_model,
                       weft_error *err);
 /* Save as a GGUF adapter with exactly llama.cpp's keys and names; rsLoRA and per-pair differences
- * are folded (FORMATS.md 3.7). name becomes general.name; NULL = none. */
+ * are folded (docs/FORMATS.md, 6.2). name becomes general.name; NULL = none. */
 int adapter_save_gguf(const adapter *a, const config *c, const char *path, const char *name,
                       weft_error *err);
 

@@ -243,7 +243,7 @@ static int read_rope(const gguf_file *file, config *c, weft_error *err) {
     return t ? read_rope_tensor(t, c, err) : WEFT_OK;
 }
 
-/* FORMATS.md 3.5: the key where there is one; else what the converters of that name meant. */
+/* docs/FORMATS.md, 3: the key where there is one; else what the converters of that name meant. */
 static int read_activation(const gguf_file *file, config *c, weft_error *err) {
     char key[KEY_MAX];
     gguf_text text;

@@ -45,8 +45,8 @@ typedef struct config {
 
 /* Read and check. Another architecture, a missing or senseless key (zero heads, hidden % heads
  * ...), and what is not supported (biases, experts, soft caps, sliding windows, other rope
- * scaling) are one error each, naming the key and its value. The activation follows FORMATS.md
- * 3.5. */
+ * scaling) are one error each, naming the key and its value. The activation follows
+ * docs/FORMATS.md, 3. */
 int config_from_gguf(const gguf_file *file, config *out, weft_error *err);
 /* From config.json: BitNetForCausalLM, LlamaForCausalLM with quant_method bitnet or ternary
  * weights. The GGUF architecture chosen: bitnet-b1.58 for relu2 with sub-norms, bitnet for silu

@@ -81,9 +81,9 @@ typedef struct tokenizer_options {
 /* Encode size bytes (any bytes; ill-formed UTF-8 is carried by byte tokens and never fails).
  * *tokens is a fresh array of *count, the caller's to free(); NULL, 0 for nothing. Spans follow one
  * another and cover the text, but for bytes that the vocabulary cannot say. options NULL: no bos,
- * no special tokens. Equal to transformers' tokenizers for the models of FORMATS.md. Time is O(n
- * log n) whatever the input with the patterns that have names; a pattern of the file's own that
- * backtracks past SPLIT_MATCH_STEPS_MAX is WEFT_ERR_RANGE, as is a text over
+ * no special tokens. Equal to transformers' tokenizers for the forms of docs/FORMATS.md, 5. Time
+ * is O(n log n) whatever the input with the patterns that have names; a pattern of the file's own
+ * that backtracks past SPLIT_MATCH_STEPS_MAX is WEFT_ERR_RANGE, as is a text over
  * TOKENIZER_TEXT_BYTES_MAX. */
 int tokenizer_encode(const tokenizer *t, const char *text, size_t size,
                      const tokenizer_options *options, token_span **tokens, size_t *count,

@@ -1,6 +1,6 @@
 /* The backward pass of forward.c: the same names in reverse order. With g = d(loss)/dy of a
  * projection dx = m T^T g + s A^T (B^T g),  dB += s g (A x)^T,  dA += s (B^T g) x^T and the
- * rounding of activations passes gradients straight through (docs/FORMATS.md, 4.3). */
+ * rounding of activations passes gradients straight through (docs/FORMATS.md, 8.3). */
 #include "train/backward.h"
 
 #include <math.h>
