@@ -1,9 +1,7 @@
 /* The forward pass as backend operations: no element loops, no device code. A layer is
  *   h = norm(x); q, k, v = W h (+ LoRA); rotate q, k; a = attention; x += W_o subnorm(a)
  *   h = norm(x); f = act(W_gate h) * W_up h; x += W_down subnorm(f)
- * with W ternary on int8 activations (BitLinear) and LoRA on the unrounded ones (docs/FORMATS.md,
- * 8).
- */
+ * with W ternary on int8 activations, LoRA on the unrounded ones (docs/FORMATS.md, 8). */
 #include "model/forward.h"
 
 #include "base/os.h"
