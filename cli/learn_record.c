@@ -48,10 +48,9 @@ static int refuse_overwriting(const learn_run *r, weft_error *err) {
 }
 
 int learn_record_read(learn_run *r, weft_error *err) {
-    weft_error ignored;
     TRY(weft_store_adapter(r->s.name, false, &r->paths, err));
     int rc = load(r->paths.run, &r->record, err);
-    if (rc) return r->s.force ? load("", &r->record, &ignored) : rc;
+    if (rc) return r->s.force ? WEFT_OK : rc;
     if (r->s.resume) {
         if (r->record) return WEFT_OK;
         return err_set(
