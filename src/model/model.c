@@ -100,9 +100,10 @@ static int load_ternary(loader *l, int64_t layer, target which, weft_error *err)
     return ternary_weight_create(m->be, &w, &m->layers[layer].proj[which], err);
 }
 
-/* Bytes of ternary matrices that cannot be used where they are mapped. */
-static size_t repacked_bytes(const model *m) {
-    size_t total = 0;
+/* Bytes of ternary matrices that cannot be used where they are mapped. All must be there and of the
+ * right shape, so that a header alone cannot ask for memory. */
+static int count_repacked(const model *m, size_t *total, weft_error *err) {
+    *total = 0;
     for (int64_t i = 0; i < m->cfg.layer_count; i++) {
         for (int which = 0; which < TARGET_COUNT; which++) {
             char name[128];
@@ -111,11 +112,12 @@ static size_t repacked_bytes(const model *m) {
             config_target_shape(&m->cfg, (target)which, &rows, &cols);
             snprintf(name, sizeof name, "blk.%lld.%s.weight", (long long)i,
                      target_tensor((target)which));
-            const tensor_view *t = gguf_tensor(m->file, name);
-            if (!t || !repack_in_place(t, &unused)) total += (size_t)rows * ternary_row_bytes(cols);
+            const tensor_view *t = find(m, name, rows, cols, err);
+            if (!t) return WEFT_ERR_FORMAT;
+            if (!repack_in_place(t, &unused)) *total += (size_t)rows * ternary_row_bytes(cols);
         }
     }
-    return total;
+    return WEFT_OK;
 }
 
 static int dense_of(const tensor_view *t, dense_matrix *d, weft_error *err) {
@@ -223,9 +225,9 @@ static int load_text(model *m, weft_error *err) {
 
 static int load_tensors(model *m, weft_error *err) {
     loader l = {.m = m};
-    size_t codes = repacked_bytes(m), layers = (size_t)m->cfg.layer_count;
-    if (layers > CONFIG_LAYERS_MAX)
-        return err_set(err, WEFT_ERR_RANGE, "%zu layers; at most %d", layers, CONFIG_LAYERS_MAX);
+    size_t codes, layers = (size_t)m->cfg.layer_count;
+    TRY(load_dense(m, "token_embd.weight", &m->embed, err));
+    TRY(count_repacked(m, &codes, err));
     m->codes_bytes = codes;
     m->layers = calloc(layers, sizeof *m->layers);
     if (codes) m->codes = os_alloc(codes);
@@ -233,7 +235,6 @@ static int load_tensors(model *m, weft_error *err) {
         return err_set(err, WEFT_ERR_MEMORY, "out of memory for the weights (%zu bytes)", codes);
     TRY(buffer_create(m->be, norms_bytes(&m->cfg), &m->norms, err));
     TRY(load_rope_factors(m, err));
-    TRY(load_dense(m, "token_embd.weight", &m->embed, err));
     m->cfg.tied_head = !gguf_tensor(m->file, "output.weight");
     if (m->cfg.tied_head)
         m->head = m->embed;

@@ -5,6 +5,8 @@
 
 #include "base/os.h"
 #include "base/rng.h"
+#include "model/session.h"
+#include "train/evaluate.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -167,10 +169,10 @@ static double moved_loss(rig *r, const float *direction, size_t begin, size_t en
 }
 
 /* The derivative along a direction of +-1 in floats begin .. end: at random, or (aligned) the signs
- * of the gradient, where nothing cancels. Two step sizes show by
- * their distance how much the third derivative takes part: a third of it, six times that is
- * allowed. A loss is a float32 sum over some hundred operations, good to about 4 * 2^-24 of itself,
- * which the division by the step enlarges. */
+ * of the gradient, where nothing cancels. Two step sizes tell by their distance how much the third
+ * derivative takes part: a third of it, and six times that is allowed. A loss is a float32 sum over
+ * some hundred operations, good to about 4 * 2^-24 of itself, which the division by the step
+ * enlarges. */
 static void check_direction(rig *r, const float *g, size_t begin, size_t end, bool aligned,
                             const char *what) {
     size_t n = end - begin;
@@ -343,6 +345,72 @@ static void test_discard_and_evaluate(void **state) {
     free_rig(&r);
 }
 
+/* ---------------------------------------------------------------- three ways to one loss */
+
+/* -log softmax(logits)[wanted], in double. */
+static double loss_of(const float *logits, int32_t wanted) {
+    double sum = 0;
+    for (int i = 0; i < VOCAB; i++) sum += exp((double)logits[i] - (double)logits[wanted]);
+    return log(sum);
+}
+
+/* The losses of all documents as a session's logits give them, one document after the other. */
+static double session_loss(rig *r, const micro_batch *b, bool smooth) {
+    weft_error err;
+    session *s;
+    session_options o = {.smooth = smooth};
+    adapter_use use = {r->a, 1};
+    static float logits[16 * VOCAB];
+    double sum = 0;
+    ok(session_create(r->m, &o, &s, &err), &err);
+    ok(session_set_adapters(s, &use, 1, &err), &err);
+    for (int64_t at = 0, n; at < b->tokens; at += n) {
+        for (n = 1; at + n < b->tokens && b->first[at + n] == at;) n++;
+        session_truncate(s, 0);
+        ok(session_eval(s, b->ids + at, (size_t)n, NULL, logits, &err), &err);
+        for (int64_t i = 0; i < n; i++)
+            if (b->targets[at + i] >= 0) sum += loss_of(logits + i * VOCAB, b->targets[at + i]);
+    }
+    session_free(&s);
+    return sum;
+}
+
+/* The same documents as a data set of which nothing is held out. */
+static double dataset_loss(rig *r, const micro_batch *b, bool smooth) {
+    weft_error err;
+    dataset *d;
+    evaluation e;
+    dataset_options o = {.context = 8};
+    adapter_use use = {r->a, 1};
+    ok(dataset_create(NULL, NULL, &o, &d, &err), &err);
+    for (int64_t at = 0, n; at < b->tokens; at += n) {
+        for (n = 1; at + n < b->tokens && b->first[at + n] == at;) n++;
+        ok(dataset_add_tokens(d, b->ids + at, b->targets + at, (int32_t)n, &err), &err);
+    }
+    ok(dataset_finish(d, &err), &err);
+    ok(evaluate_dataset(r->m, d, false, 16, smooth, &use, 1, &e, &err), &err);
+    assert_int_equal(e.target_count, b->target_count);
+    dataset_free(&d);
+    return e.loss_sum;
+}
+
+static void test_losses_agree(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        rig r = make_rig(&(rig_options){
+            .act = ACTIVATION_SILU, .sub_norms = true, .rounded = i, .dropout = 0.5f});
+        micro_batch b;
+        weft_error err;
+        double loss;
+        fill(&b, 0, DOCUMENTS);
+        ok(train_step_evaluate(r.s, &b, &loss, &err), &err);
+        assert_true(fabs(session_loss(&r, &b, !i) - loss) <= 1e-5 * loss);
+        assert_true(fabs(dataset_loss(&r, &b, !i) - loss) <= 1e-5 * loss);
+        micro_batch_destroy(&b);
+        free_rig(&r);
+    }
+}
+
 /* ---------------------------------------------------------------- memory and limits */
 
 static void test_step_bytes(void **state) {
@@ -456,6 +524,7 @@ int main(void) {
                                        cmocka_unit_test(test_threads_change_nothing),
                                        cmocka_unit_test(test_packing_adds_up),
                                        cmocka_unit_test(test_discard_and_evaluate),
+                                       cmocka_unit_test(test_losses_agree),
                                        cmocka_unit_test(test_step_bytes),
                                        cmocka_unit_test(test_layer_count),
                                        cmocka_unit_test(test_refusals),
