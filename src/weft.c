@@ -4,6 +4,7 @@
 #include "model/import.h"
 #include "store/store.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,8 +74,8 @@ static const struct {
 } ternary_types[] = {{"i2_s", TENSOR_I2_S}, {"tq1_0", TENSOR_TQ1_0}, {"tq2_0", TENSOR_TQ2_0},
                      {"f16", TENSOR_F16},   {"bf16", TENSOR_BF16},   {"f32", TENSOR_F32}};
 
-int weft_import(const char *dir, const char *out, const char *type, const char *name, char note[256],
-                weft_error *err) {
+int weft_import(const char *dir, const char *out, const char *type, const char *name,
+                char note[256], weft_error *err) {
     import_options options = {.ternary_type = TENSOR_I2_S, .name = name};
     char unused[256];
     bool known = !type;
@@ -134,8 +135,12 @@ int adapter_uses(const weft_adapter *const *adapters, const float *scales, size_
     if (count > FORWARD_ADAPTERS_MAX)
         return err_set(err, WEFT_ERR_RANGE, "%zu adapters at once; at most %d", count,
                        FORWARD_ADAPTERS_MAX);
-    for (size_t i = 0; i < count; i++)
-        uses[i] = (adapter_use){adapters[i]->a, scales ? scales[i] : 1.0f};
+    for (size_t i = 0; i < count; i++) {
+        float scale = scales ? scales[i] : 1.0f;
+        if (!isfinite(scale))
+            return err_set(err, WEFT_ERR_ARGUMENT, "the scale of adapter %zu is %g", i + 1, scale);
+        uses[i] = (adapter_use){adapters[i]->a, scale};
+    }
     return WEFT_OK;
 }
 

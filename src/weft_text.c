@@ -94,10 +94,15 @@ int weft_chat_render(const weft_model *base, const weft_message *messages, size_
     if (tokens && !rc) {
         token_span *spans = NULL;
         uint8_t *mask = NULL;
-        rc = chat_encode(base->m->chat, tok, list, count, &options, &spans, &mask, token_count,
-                         err);
+        size_t n = 0;
+        rc = chat_encode(base->m->chat, tok, list, count, &options, &spans, &mask, &n, err);
         free(mask);
-        if (!rc) rc = ids_of(spans, *token_count, tokens, err);
+        if (!rc) rc = ids_of(spans, n, tokens, err);
+        if (!rc && token_count) *token_count = n;
+    }
+    if (rc && text) {
+        free(*text);
+        *text = NULL;
     }
     free(bos);
     free(eos);
@@ -107,7 +112,7 @@ int weft_chat_render(const weft_model *base, const weft_message *messages, size_
 
 int weft_session_create(const weft_model *base, const weft_session_options *options,
                         weft_session **out, weft_error *err) {
-    session_options o = {.smooth = base->smooth};
+    session_options o = {.smooth = base->smooth, .rank_max = ADAPTER_RANK_MAX};
     if (options) o.context = options->context, o.batch = options->batch;
     *out = NULL;
     if (o.context < 0 || o.batch < 0)
@@ -249,7 +254,8 @@ int weft_generate(weft_session *s, const int32_t *tokens, size_t count,
     if (count == 0) return err_set(err, WEFT_ERR_ARGUMENT, "the prompt is empty");
     if (o->max_tokens < 0)
         return err_set(err, WEFT_ERR_ARGUMENT, "max_tokens must not be negative");
-    TRY(sampler_create(&settings, (int32_t)c->vocab, &r.pick, err));
+    /* Rows of the embedding beyond the tokenizer's tokens are padding: never picked. */
+    TRY(sampler_create(&settings, tokenizer_vocab_count(s->model->m->tok), &r.pick, err));
     r.logits = malloc((size_t)c->vocab * sizeof *r.logits);
     int rc = r.logits ? generate(&r, tokens, count, o->max_tokens, err)
                       : err_set(err, WEFT_ERR_MEMORY, "out of memory");

@@ -43,9 +43,8 @@ static void fill_report(weft_dataset_report *out, const ingest_report *found, co
     out->eval_documents = s.eval_documents;
 }
 
-int weft_dataset_read(const weft_model *base, const char *path,
-                      const weft_dataset_options *options, weft_dataset **out,
-                      weft_dataset_report *report, weft_error *err) {
+int weft_dataset_read(const weft_model *base, const char *path, const weft_dataset_options *options,
+                      weft_dataset **out, weft_dataset_report *report, weft_error *err) {
     static const weft_dataset_options standard = WEFT_DATASET_OPTIONS_DEFAULT;
     const weft_dataset_options *o = options ? options : &standard;
     const struct model *m = base->m;
@@ -107,6 +106,8 @@ static int check_options(const weft_train_options *o, weft_error *err) {
         double value, low, high;
     } limits[] = {{"alpha", o->alpha, 1e-6, 1e6},
                   {"dropout", o->dropout, 0, 0.95},
+                  {"schedule", o->schedule, WEFT_COSINE, WEFT_CONSTANT},
+                  {"recompute", o->recompute, WEFT_RECOMPUTE_AUTO, WEFT_RECOMPUTE_OFF},
                   {"micro-batch", (double)o->micro_tokens, 0, 1 << 20},
                   {"rank", o->rank, 1, ADAPTER_RANK_MAX}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
@@ -143,9 +144,8 @@ static trainer_options inner_options(const weft_train_options *o, const weft_mod
 }
 
 /* Decide on recomputation and count the memory: pure arithmetic over the shapes. */
-static void make_plan(const weft_train_options *o, const weft_model *base,
-                      const weft_dataset *data, const adapter_settings *shape,
-                      trainer_options *inner, weft_plan *plan) {
+static void make_plan(const weft_train_options *o, const weft_model *base, const weft_dataset *data,
+                      const adapter_settings *shape, trainer_options *inner, weft_plan *plan) {
     const struct model *m = base->m;
     step_options step = {.micro_tokens = inner->micro_tokens,
                          .positions_max = dataset_window_max(data->d),
