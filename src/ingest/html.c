@@ -96,9 +96,34 @@ static const char *take_tag(html_walk *w, const char *p) {
     return do_tag(w, name, size, closing) ? tag_end(p) : NULL;
 }
 
-/* p stands at '&'. Writes the character to out (4 bytes of room) and its length to *size; returns
- * what follows. An unknown entity stays as it is written. */
-static const char *take_entity(const char *p, char *out, size_t *size) {
+/* p stands at "&#". Reads the number to *c and returns what follows it; NULL where there is none.
+ */
+static const char *take_number(const char *p, uint32_t *c) {
+    bool hex = p[2] == 'x' || p[2] == 'X';
+    const char *digits = p + (hex ? 3 : 2);
+    size_t length = strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789");
+    if (!length) return NULL;
+    unsigned long value = strtoul(digits, NULL, hex ? 16 : 10); /* ULONG_MAX where it is over */
+    bool surrogate = value >= 0xd800 && value < 0xe000;
+    *c = value == 0 || value > 0x10ffff || surrogate ? 0xfffd : (uint32_t)value;
+    return digits + length + (digits[length] == ';');
+}
+
+/* A tab or line end that is written as a number is white space as well: it must not bring in what
+ * text_clean took out of the source. */
+static bool add_character(html_walk *w, uint32_t c) {
+    char text[4];
+    if (c == '\t' || c == '\n' || c == '\r' || c == ' ') {
+        w->space = true;
+        return true;
+    }
+    if (c == 0xa0) c = ' ';
+    return add_text(w, text, (size_t)utf8_write(c, text));
+}
+
+/* p stands at '&'. Returns what follows the entity, NULL when memory is short. An unknown one stays
+ * as it is written. */
+static const char *take_entity(html_walk *w, const char *p) {
     static const struct {
         const char *name, *text;
     } named[] = {{"amp", "&"},        {"lt", "<"},         {"gt", ">"},
@@ -106,25 +131,16 @@ static const char *take_entity(const char *p, char *out, size_t *size) {
                  {"ndash", "\u2013"}, {"mdash", "\u2014"}, {"hellip", "\u2026"},
                  {"rsquo", "\u2019"}, {"lsquo", "\u2018"}, {"rdquo", "\u201d"},
                  {"ldquo", "\u201c"}, {"euro", "\u20ac"}};
+    uint32_t c;
+    const char *end = p[1] == '#' ? take_number(p, &c) : NULL;
+    if (end) return add_character(w, c) ? end : NULL;
     size_t length = strcspn(p + 1, "; <&\n");
-    const char *end = p + 1 + length + (p[1 + length] == ';');
-    if (p[1] == '#' && length > 1 && length < 10) {
-        bool hex = p[2] == 'x' || p[2] == 'X';
-        unsigned long c = strtoul(p + (hex ? 3 : 2), NULL, hex ? 16 : 10);
-        if (c == 0 || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) c = 0xfffd;
-        if (c == 0xa0) c = ' ';
-        *size = (size_t)utf8_write((uint32_t)c, out);
-        return end;
-    }
     for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
         if (!name_is(p + 1, length, named[i].name)) continue;
-        *size = strlen(named[i].text);
-        memcpy(out, named[i].text, *size);
-        return end;
+        if (!add_text(w, named[i].text, strlen(named[i].text))) return NULL;
+        return p + 1 + length + (p[1 + length] == ';');
     }
-    *size = 1;
-    out[0] = '&';
-    return p + 1;
+    return add_text(w, "&", 1) ? p + 1 : NULL;
 }
 
 bool mail_from_html(const char *html, bytes *out) {
@@ -141,10 +157,8 @@ bool mail_from_html(const char *html, bytes *out) {
             w.space = true;
             html++;
         } else if (*html == '&') {
-            char c[4];
-            size_t size;
-            html = take_entity(html, c, &size);
-            if (!add_text(&w, c, size)) return false;
+            html = take_entity(&w, html);
+            if (!html) return false;
         } else {
             size_t run = strcspn(html, "<& \t\n");
             if (!add_text(&w, html, run)) return false;

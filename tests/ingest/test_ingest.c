@@ -288,6 +288,14 @@ static void mbox_html_only(void **state) {
         "user=Will you?|assistant=Tea & buns \xc3\xa9 <3 &bogus;\n\n1 < 2\nthree|\n");
     expect("a.mbox", ME "Subject: s\nContent-Type: text/html\n\nkept <script>var a = '<p>'; lost",
            "user=Write an email about: s|assistant=kept|\n");
+    /* Characters written as numbers: the white space among them is white space of HTML, and what is
+     * no number stays as it is written. */
+    expect("a.mbox",
+           ME
+           "Subject: s\nContent-Type: text/html\n\n<p>one&#13;&#10;&#9;two&#x0Div;three&#32;&#X41b;"
+           "<p>&#0;&#xd800;&#1114112;&#99999999999999999999;|&#;&#x;&#-5;&#",
+           "user=Write an email about: s|assistant=one two iv;three \xd0\x9b\n\n"
+           "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd|&#;&#x;&#-5;&#|\n");
 }
 
 static void mbox_quotes(void **state) {
