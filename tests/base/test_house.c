@@ -23,7 +23,7 @@ static const struct {
     {"src/kernel", "base"},
     {"src/backend", "kernel base"},
     {"src/model", "backend kernel text format base"},
-    {"src/ingest", "base"},
+    {"src/ingest", "text base"}, /* text/utf8.h */
     {"src/train", "ingest model backend kernel text format base"},
     {"src/store", "base"},
     {"src", "store train ingest model backend kernel text format base"},
