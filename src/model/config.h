@@ -37,7 +37,7 @@ typedef struct config {
     bool rope_interleaved; /* pairs (2j, 2j+1): GGUF llama, whose q and k rows are permuted */
     activation act;
     bool sub_norms; /* attn_sub_norm and ffn_sub_norm */
-    bool tied_head; /* the head is token_embd; known after the tensors are seen */
+    bool tied_head; /* the head is token_embd */
     /* Divisors of the head_dim/2 rotary frequencies: 1, or linear and llama3 scaling. */
     float rope_factors[CONFIG_HEAD_DIM_MAX / 2];
     char note[256]; /* a guess that was made (activation of an old file), to be shown; or "" */

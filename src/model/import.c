@@ -22,6 +22,8 @@
  * ternary's. */
 static int file_type_of(tensor_type type) {
     switch (type) {
+    case TENSOR_F32:
+        return 0;
     case TENSOR_F16:
         return 1;
     case TENSOR_BF16:
@@ -194,13 +196,13 @@ static void write_note(const importer *im, char *note) {
 
 int import_hf(const char *dir, const char *out_path, const import_options *options, char *note,
               weft_error *err) {
-    static const import_options none = {0};
+    static const import_options none = {.ternary_type = TENSOR_I2_S};
     importer im = {0};
     if (!options) options = &none;
-    im.ternary_type = options->ternary_type ? options->ternary_type : TENSOR_I2_S;
+    im.ternary_type = options->ternary_type;
     if (file_type_of(im.ternary_type) < 0)
         return err_set(err, WEFT_ERR_ARGUMENT,
-                       "%s cannot hold ternary weights: use i2_s, tq1_0, tq2_0, f16 or bf16",
+                       "%s cannot hold ternary weights: use i2_s, tq1_0, tq2_0, f16, bf16 or f32",
                        tensor_type_name(im.ternary_type));
     int rc = convert(&im, dir, out_path, options, err);
     if (rc && err && !strstr(err->message, dir)) err_prefix(err, "%s", dir);

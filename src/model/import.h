@@ -6,7 +6,7 @@
 #include "format/tensor.h"
 
 typedef struct import_options {
-    tensor_type ternary_type; /* TENSOR_I2_S (default when 0), TQ1_0, TQ2_0, F16, BF16 */
+    tensor_type ternary_type; /* TENSOR_I2_S, TQ1_0, TQ2_0, F16, BF16 or F32 */
     const char *name;         /* general.name; NULL = the folder's name */
     const char *license;      /* general.license; NULL = the one that README.md's header names */
 } import_options;

@@ -187,24 +187,6 @@ static int load_layer(loader *l, int64_t i, weft_error *err) {
     return WEFT_OK;
 }
 
-/* Llama 3's frequency divisors travel as a tensor. */
-static int load_rope_factors(model *m, weft_error *err) {
-    const tensor_view *t = gguf_tensor(m->file, "rope_freqs.weight");
-    if (!t) return WEFT_OK;
-    int64_t half = m->cfg.head_dim / 2;
-    if (tensor_count(t) != half)
-        return err_set(err, WEFT_ERR_FORMAT, "tensor rope_freqs.weight must have %lld elements",
-                       (long long)half);
-    TRY(check_finite(t, err));
-    TRY(repack_to_f32(t, 0, half, m->cfg.rope_factors, err));
-    for (int64_t j = 0; j < half; j++)
-        if (m->cfg.rope_factors[j] <= 0)
-            return err_set(err, WEFT_ERR_NUMERIC,
-                           "tensor rope_freqs.weight holds %g at element %lld",
-                           m->cfg.rope_factors[j], (long long)j);
-    return WEFT_OK;
-}
-
 static int load_text(model *m, weft_error *err) {
     gguf_text source;
     if (!gguf_has(m->file, "tokenizer.ggml.model")) return WEFT_OK;
@@ -234,8 +216,6 @@ static int load_tensors(model *m, weft_error *err) {
     if (!m->layers || (codes && !m->codes))
         return err_set(err, WEFT_ERR_MEMORY, "out of memory for the weights (%zu bytes)", codes);
     TRY(buffer_create(m->be, norms_bytes(&m->cfg), &m->norms, err));
-    TRY(load_rope_factors(m, err));
-    m->cfg.tied_head = !gguf_tensor(m->file, "output.weight");
     if (m->cfg.tied_head)
         m->head = m->embed;
     else

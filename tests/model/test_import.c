@@ -75,7 +75,7 @@ static void packed_autobitlinear_multiplies(void **state) {
     (void)state;
     fixture f;
     char note[256] = "x";
-    gguf_file *file = import_and_open(&f, &packed_auto, 0, note);
+    gguf_file *file = import_and_open(&f, &packed_auto, TENSOR_I2_S, note);
     assert_string_equal(note, "");
     check_projections(file, false, TENSOR_I2_S, 1.5f);
     const tensor_view *embed = gguf_tensor(file, "token_embd.weight");
@@ -104,7 +104,7 @@ static void keys_say_what_the_model_is(void **state) {
     (void)state;
     fixture f;
     uint64_t number;
-    gguf_file *file = import_and_open(&f, &packed_auto, 0, NULL);
+    gguf_file *file = import_and_open(&f, &packed_auto, TENSOR_I2_S, NULL);
     assert_true(text_is(file, "general.architecture", "bitnet-b1.58"));
     assert_true(text_is(file, "general.name", "tiny"));
     assert_true(text_is(file, "bitnet-b1.58.hidden_activation", "relu2"));
@@ -132,7 +132,7 @@ static void keys_say_what_the_model_is(void **state) {
 static void packed_bitlinear_divides_and_llama_permutes(void **state) {
     (void)state;
     fixture f;
-    gguf_file *file = import_and_open(&f, &packed_llama, 0, NULL);
+    gguf_file *file = import_and_open(&f, &packed_llama, TENSOR_I2_S, NULL);
     check_projections(file, true, TENSOR_I2_S, 0.25f);
     assert_true(text_is(file, "general.architecture", "llama"));
     assert_non_null(gguf_tensor(file, "output.weight"));
@@ -183,7 +183,7 @@ static void master_weights_are_quantised(void **state) {
                          .old_names = true,
                          .more = "\"rope_theta\": 10000.0,"};
     fixture f;
-    gguf_file *file = import_and_open(&f, &spec, 0, NULL);
+    gguf_file *file = import_and_open(&f, &spec, TENSOR_I2_S, NULL);
     assert_true(text_is(file, "general.architecture", "bitnet"));
     assert_true(text_is(file, "bitnet.hidden_activation", "silu"));
     assert_non_null(gguf_tensor(file, "blk.1.attn_sub_norm.weight"));
@@ -275,7 +275,7 @@ static void redundant_tensors_are_left_out(void **state) {
     fixture_spec spec = packed_auto;
     spec.extra = "model.layers.0.self_attn.rotary_emb.inv_freq";
     fixture f;
-    gguf_file *file = import_and_open(&f, &spec, 0, NULL);
+    gguf_file *file = import_and_open(&f, &spec, TENSOR_I2_S, NULL);
     assert_int_equal(gguf_tensor_count(file), 2 + FIX_LAYERS * 11);
     gguf_close(&file);
     fixture_free(&f);
@@ -298,6 +298,18 @@ static void the_model_card_names_the_licence(void **state) {
     fixture_free(&f);
 }
 
+static void every_type_can_be_written(void **state) {
+    (void)state;
+    static const tensor_type types[] = {TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_I2_S};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        fixture f;
+        gguf_file *file = import_and_open(&f, &packed_auto, types[i], NULL);
+        check_projections(file, false, types[i], 1.5f);
+        gguf_close(&file);
+        fixture_free(&f);
+    }
+}
+
 static void folders_and_types_are_checked(void **state) {
     (void)state;
     weft_error err;
@@ -311,6 +323,7 @@ static void folders_and_types_are_checked(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packed_autobitlinear_multiplies),
+        cmocka_unit_test(every_type_can_be_written),
         cmocka_unit_test(keys_say_what_the_model_is),
         cmocka_unit_test(packed_bitlinear_divides_and_llama_permutes),
         cmocka_unit_test(ternary_floats_keep_their_scale),
