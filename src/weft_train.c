@@ -81,7 +81,7 @@ void weft_dataset_free(weft_dataset **handle) {
 }
 
 weft_train_options weft_train_options_default(void) {
-    return (weft_train_options){.epochs = 4,
+    return (weft_train_options){.epochs = 2,
                                 .accumulate = 2,
                                 .rate = 2e-3,
                                 .beta1 = 0.9,
