@@ -11,6 +11,7 @@
 #define DEFAULT_RANK_MAX    64
 
 struct session {
+    backend *be;
     forward f;
     int64_t context, batch, position;
     int32_t rank_max;
@@ -57,6 +58,7 @@ int session_create(const model *m, const session_options *o, session **out, weft
     *out = NULL;
     session *s = calloc(1, sizeof *s);
     if (!s) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
+    s->be = m->be;
     int64_t standard = m->cfg.context < DEFAULT_CONTEXT_MAX ? m->cfg.context : DEFAULT_CONTEXT_MAX;
     s->context = pick(o->context, standard);
     s->batch = pick(o->batch, DEFAULT_BATCH);
@@ -71,9 +73,10 @@ int session_create(const model *m, const session_options *o, session **out, weft
                      (long long)s->context, CONFIG_CONTEXT_MAX);
         goto fail;
     }
-    TRY_OR(forward_create(m, &options, &s->f, err), fail);
+    /* The cache first: it is the largest, and if it does not fit nothing was computed in vain. */
     TRY_OR(buffer_create(m->be, place(s, &m->cfg, NULL), &s->memory, err), fail);
     place(s, &m->cfg, s->memory);
+    TRY_OR(forward_create(m, &options, &s->f, err), fail);
     s->host = malloc((size_t)s->batch * 4 * sizeof(int32_t));
     if (!s->host) {
         rc = err_set(err, WEFT_ERR_MEMORY, "out of memory");
@@ -89,7 +92,7 @@ fail:
 void session_free(session **handle) {
     session *s = *handle;
     if (!s) return;
-    if (s->f.be) buffer_free(s->f.be, &s->memory);
+    buffer_free(s->be, &s->memory);
     forward_destroy(&s->f);
     free(s->host);
     free(s);

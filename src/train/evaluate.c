@@ -40,10 +40,14 @@ static int create(evaluator *e, const model *m, int64_t tokens, bool smooth,
                   const adapter_use *uses, size_t use_count, weft_error *err) {
     forward_options options = {
         .tokens_max = tokens, .positions_max = tokens, .smooth = smooth, .rank_max = 1};
-    for (size_t i = 0; i < use_count; i++)
+    for (size_t i = 0; i < use_count; i++) {
+        if (uses[i].adapter->layer_count != m->cfg.layer_count)
+            return err_set(err, WEFT_ERR_ARGUMENT, "adapter %zu is for a model of %lld layers",
+                           i + 1, (long long)uses[i].adapter->layer_count);
         for (int64_t p = 0; p < uses[i].adapter->layer_count * TARGET_COUNT; p++)
             if (uses[i].adapter->pairs[p].rank > options.rank_max)
                 options.rank_max = uses[i].adapter->pairs[p].rank;
+    }
     TRY(forward_create(m, &options, &e->f, err));
     for (size_t i = 0; i < use_count; i++) e->f.uses[i] = uses[i];
     e->f.use_count = use_count;

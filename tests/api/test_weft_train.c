@@ -14,7 +14,7 @@
 
 #define MODEL   WEFT_ROOT "/models/weft-42m.gguf"
 #define MAILBOX WEFT_ROOT "/examples/mailbox.mbox"
-#define STEPS   4
+#define STEPS   3
 
 static weft_model *model;
 static weft_dataset *data; /* some short conversations, a few held out */
@@ -149,6 +149,7 @@ static weft_train_options usual(void) {
     weft_train_options o = weft_train_options_default();
     o.steps = STEPS;
     o.micro_tokens = 48;
+    o.accumulate = 1;
     o.rank = 4;
     o.alpha = 8;
     o.rate = 4e-3;

@@ -124,6 +124,10 @@ static void test_refusals(void **state) {
     session_options o = {.context = CONFIG_CONTEXT_MAX + 1};
     assert_int_equal(session_create(m, &o, &s, &err), WEFT_ERR_RANGE);
     assert_null(s);
+    o.batch = INT64_C(1) << 56; /* cut to the context */
+    o.context = 1 << 13;
+    ok(session_create(m, &o, &s, &err), &err);
+    session_free(&s);
 }
 
 static void test_adapters_refused(void **state) {

@@ -411,6 +411,31 @@ static void test_losses_agree(void **state) {
     }
 }
 
+static void test_evaluation_refuses(void **state) {
+    (void)state;
+    weft_error err;
+    evaluation e;
+    dataset *d;
+    rig r = make_rig(&(rig_options){.sub_norms = true});
+    adapter_use use = {r.a, 1};
+    dataset_options o = {.context = 8};
+    const int32_t ids[3] = {1, 2, 3}, targets[3] = {2, 3, NO_TARGET};
+    ok(dataset_create(NULL, NULL, &o, &d, &err), &err);
+    ok(dataset_add_tokens(d, ids, targets, 3, &err), &err);
+    ok(dataset_finish(d, &err), &err);
+    r.a->layer_count = 2;
+    assert_int_equal(evaluate_dataset(r.m, d, false, 16, true, &use, 1, &e, &err),
+                     WEFT_ERR_ARGUMENT);
+    assert_non_null(strstr(err.message, "adapter 1 is for a model of 2 layers"));
+    r.a->layer_count = 3;
+    assert_int_equal(evaluate_dataset(r.m, d, true, 16, true, &use, 1, &e, &err),
+                     WEFT_ERR_ARGUMENT);
+    assert_non_null(strstr(err.message, "no document is held out"));
+    ok(evaluate_dataset(r.m, d, false, 16, true, &use, 1, &e, &err), &err);
+    dataset_free(&d);
+    free_rig(&r);
+}
+
 /* ---------------------------------------------------------------- memory and limits */
 
 static void test_step_bytes(void **state) {
@@ -525,6 +550,7 @@ int main(void) {
                                        cmocka_unit_test(test_packing_adds_up),
                                        cmocka_unit_test(test_discard_and_evaluate),
                                        cmocka_unit_test(test_losses_agree),
+                                       cmocka_unit_test(test_evaluation_refuses),
                                        cmocka_unit_test(test_step_bytes),
                                        cmocka_unit_test(test_layer_count),
                                        cmocka_unit_test(test_refusals),
