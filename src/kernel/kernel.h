@@ -151,7 +151,14 @@ typedef struct kernels {
 } kernels;
 
 /* Levels: what a CPU offers, and what a test or --cpu-mask may forbid. */
-enum { CPU_AVX2 = 1 << 0 /* AVX2, FMA and F16C, enabled by the system */ };
+enum {
+    CPU_AVX2 = 1 << 0,   /* AVX2, FMA and F16C, enabled by the system */
+    CPU_AVX512 = 1 << 1, /* AVX-512 F, BW, DQ and VL, enabled by the system */
+    CPU_VNNI = 1 << 2,   /* AVX-512 VNNI */
+    CPU_NEON = 1 << 8,   /* Advanced SIMD of AArch64 */
+    CPU_DOTPROD = 1 << 9,
+    CPU_I8MM = 1 << 10
+};
 
 uint32_t cpu_flags(void); /* of this machine; read once, thread-safe */
 
