@@ -418,14 +418,10 @@ static void test_generate_refuses(void **state) {
 
 static void test_store(void **state) {
     (void)state;
-    static const char *const bad[] = {"",
-                                      ".hidden",
-                                      "..",
-                                      "a/b",
-                                      "a b",
-                                      "gr\xc3\xbc\xc3\x9f",
-                                      "1234567890123456789012345678901234567890123456789012345678"
-                                      "9012345"};
+    static const char long_name[] =
+        "12345678901234567890123456789012345678901234567890123456789012345";
+    static const char *const bad[] = {"",       ".hidden", "..", "a/b", "a b", "gr\xc3\xbc\xc3\x9f",
+                                      long_name};
     weft_error err;
     weft_adapter_paths paths;
     char *names, root[96];
