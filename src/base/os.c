@@ -226,10 +226,22 @@ void os_free(void *p) {
     if (p) free(((void **)p)[-1]);
 }
 
-uint64_t os_clock_ns(void) {
+static uint64_t read_clock_ns(clockid_t id) {
     struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
+    clock_gettime(id, &ts);
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t os_clock_ns(void) {
+    return read_clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t os_thread_ns(void) {
+    return read_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+uint64_t os_process_ns(void) {
+    return read_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 /* A container's share of the processor, rounded up; INT_MAX-like when it has none. More threads
@@ -256,14 +268,42 @@ int os_core_count(void) {
     return cores < 1 ? 1 : (int)cores;
 }
 
+void os_sleep_ns(uint64_t ns) {
+    struct timespec left = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    while (nanosleep(&left, &left) && errno == EINTR) {
+    }
+}
+
+/* Linux keeps the peak of this program apart; getrusage there starts from that of its parent. */
+static uint64_t peak_from_proc(void) {
+    char line[128];
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    if (!f) return 0;
+    while (!kib && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %llu kB", &kib) != 1) kib = 0;
+    fclose(f);
+    return kib * 1024;
+}
+
 uint64_t os_peak_rss_bytes(void) {
     struct rusage usage;
+    uint64_t peak = peak_from_proc();
+    if (peak) return peak;
     if (getrusage(RUSAGE_SELF, &usage)) return 0;
 #ifdef __APPLE__
     return (uint64_t)usage.ru_maxrss;
 #else
     return (uint64_t)usage.ru_maxrss * 1024;
 #endif
+}
+
+bool os_peak_rss_reset(void) {
+    int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool done = write(fd, "5", 1) == 1;
+    close(fd);
+    return done;
 }
 
 uint64_t os_rss_bytes(void) {

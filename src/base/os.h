@@ -58,7 +58,13 @@ void os_free(void *p);
 
 uint64_t os_clock_ns(void);       /* monotonic */
 int os_core_count(void);          /* cores this process may use, at least 1 */
+uint64_t os_thread_ns(void);  /* processor time of the calling thread */
+uint64_t os_process_ns(void); /* processor time of all threads of the process */
+void os_sleep_ns(uint64_t ns);
 uint64_t os_peak_rss_bytes(void); /* highest resident size so far; 0 where unknown */
+/* Let the peak begin again from what is resident now. False where the system cannot: then the peak
+ * goes on from the whole life of the process. */
+bool os_peak_rss_reset(void);
 uint64_t os_rss_bytes(void);      /* resident size now; 0 where unknown */
 uint64_t os_memory_bytes(void);   /* physical memory; 0 where unknown */
 
