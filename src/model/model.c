@@ -4,7 +4,6 @@
 #include "model/model.h"
 
 #include "base/os.h"
-#include "base/rng.h"
 #include "format/repack.h"
 
 #include <math.h>
@@ -159,7 +158,7 @@ static int load_dense(model *m, const char *name, dense_weight **out, weft_error
     return dense_weight_create(m->be, &d, out, err);
 }
 
-static size_t norms_bytes(const config *c) {
+size_t model_norms_bytes(const config *c) {
     size_t hidden = round_up((size_t)c->hidden * sizeof(float), 64);
     size_t attention = round_up((size_t)(c->heads * c->head_dim) * sizeof(float), 64);
     size_t ffn = round_up((size_t)c->ffn * sizeof(float), 64);
@@ -215,7 +214,7 @@ static int load_tensors(model *m, weft_error *err) {
     if (codes) m->codes = os_alloc(codes);
     if (!m->layers || (codes && !m->codes))
         return err_set(err, WEFT_ERR_MEMORY, "out of memory for the weights (%zu bytes)", codes);
-    TRY(buffer_create(m->be, norms_bytes(&m->cfg), &m->norms, err));
+    TRY(buffer_create(m->be, model_norms_bytes(&m->cfg), &m->norms, err));
     if (m->cfg.tied_head)
         m->head = m->embed;
     else
@@ -262,95 +261,4 @@ void model_free(model **handle) {
     gguf_close(&m->file);
     free(m);
     *handle = NULL;
-}
-
-/* Random codes of one matrix: a third each of -1, 0, +1. */
-static void random_codes(const ternary_matrix *w, uint8_t *codes, uint64_t seed) {
-    uint8_t block[TERNARY_BLOCK];
-    size_t blocks_a_row = ternary_row_bytes(w->cols) / TERNARY_BLOCK_BYTES, at = 0;
-    for (int64_t row = 0; row < w->rows; row++) {
-        for (size_t b = 0; b < blocks_a_row; b++, at++) {
-            for (size_t i = 0; i < TERNARY_BLOCK; i++) {
-                bool inside = (int64_t)(b * TERNARY_BLOCK + i) < w->cols;
-                block[i] = inside ? (uint8_t)rng_below(seed, at * TERNARY_BLOCK + i, 3) : 1;
-            }
-            ternary_pack_block(block, codes + at * TERNARY_BLOCK_BYTES);
-        }
-    }
-}
-
-static int fill_ones(model *m, size_t at, int64_t n, view *out, weft_error *err) {
-    float *ones = os_alloc((size_t)n * sizeof(float));
-    if (!ones) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
-    for (int64_t i = 0; i < n; i++) ones[i] = 1;
-    *out = (view){m->norms, at};
-    backend_write(m->be, *out, ones, (size_t)n * sizeof(float));
-    os_free(ones);
-    return WEFT_OK;
-}
-
-static int synthesise_layer(model *m, int64_t i, uint64_t seed, size_t *norm_at, uint8_t **codes,
-                            weft_error *err) {
-    const config *c = &m->cfg;
-    layer_weights *w = &m->layers[i];
-    view *norms[4] = {&w->attn_norm, &w->ffn_norm, &w->attn_sub_norm, &w->ffn_sub_norm};
-    int64_t widths[4] = {c->hidden, c->hidden, c->heads * c->head_dim, c->ffn};
-    for (int k = 0; k < (c->sub_norms ? 4 : 2); k++) {
-        TRY(fill_ones(m, *norm_at, widths[k], norms[k], err));
-        *norm_at += round_up((size_t)widths[k] * sizeof(float), 64);
-    }
-    for (int t = 0; t < TARGET_COUNT; t++) {
-        ternary_matrix matrix = {.codes = *codes};
-        config_target_shape(c, (target)t, &matrix.rows, &matrix.cols);
-        matrix.scale = 1.2f / sqrtf((float)matrix.cols); /* keeps activations near 1 */
-        random_codes(&matrix, *codes, rng_split(seed, (uint64_t)(i * TARGET_COUNT + t)));
-        *codes += (size_t)matrix.rows * ternary_row_bytes(matrix.cols);
-        TRY(ternary_weight_create(m->be, &matrix, &w->proj[t], err));
-    }
-    return WEFT_OK;
-}
-
-static int synthesise(model *m, uint64_t seed, weft_error *err) {
-    const config *c = &m->cfg;
-    size_t layer_bytes = 0, embed_bytes = (size_t)(c->vocab * c->hidden) * 2, norm_at = 0;
-    for (int t = 0; t < TARGET_COUNT; t++) {
-        int64_t rows, cols;
-        config_target_shape(c, (target)t, &rows, &cols);
-        layer_bytes += (size_t)rows * ternary_row_bytes(cols);
-    }
-    m->codes_bytes = layer_bytes * (size_t)c->layer_count + embed_bytes;
-    m->codes = os_alloc(m->codes_bytes);
-    m->layers = calloc((size_t)c->layer_count, sizeof *m->layers);
-    if (!m->codes || !m->layers) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
-    uint16_t *embedding = (uint16_t *)(void *)m->codes; /* first, so that it is aligned */
-    for (size_t i = 0; i < embed_bytes / 2; i++)
-        embedding[i] = f16_from_f32((rng_uniform(seed, i) - 0.5f) * 0.1f);
-    dense_matrix d = {.data = m->codes,
-                      .type = DENSE_F16,
-                      .rows = c->vocab,
-                      .cols = c->hidden,
-                      .row_bytes = (size_t)c->hidden * 2};
-    TRY(dense_weight_create(m->be, &d, &m->embed, err));
-    m->head = m->embed;
-    TRY(buffer_create(m->be, norms_bytes(c), &m->norms, err));
-    TRY(fill_ones(m, 0, c->hidden, &m->output_norm, err));
-    norm_at = round_up((size_t)c->hidden * sizeof(float), 64);
-    uint8_t *codes = m->codes + embed_bytes;
-    for (int64_t i = 0; i < c->layer_count; i++)
-        TRY(synthesise_layer(m, i, seed, &norm_at, &codes, err));
-    return WEFT_OK;
-}
-
-int model_synthesise(const config *shape, uint64_t seed, backend *be, model **out,
-                     weft_error *err) {
-    model *m = calloc(1, sizeof *m);
-    *out = NULL;
-    if (!m) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
-    m->be = be;
-    m->cfg = *shape;
-    m->cfg.tied_head = true;
-    int rc = synthesise(m, seed, err);
-    if (rc) model_free(&m);
-    *out = m;
-    return rc;
 }

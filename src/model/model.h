@@ -35,8 +35,11 @@ typedef struct model {
 int model_load(const char *path, backend *be, model **out, weft_error *err);
 void model_free(model **m); /* NULL allowed */
 
-/* A model of the given shape with random ternary weights, no tokenizer: for tests and benchmarks.
- */
+/* Bytes of all norm vectors, as they lie in model.norms. */
+size_t model_norms_bytes(const config *c);
+
+/* A model of the given shape with random ternary weights, a tied F16 embedding and no tokenizer,
+ * the same for the same seed: for tests and benchmarks. About a second a billion weights. */
 int model_synthesise(const config *shape, uint64_t seed, backend *be, model **out, weft_error *err);
 
 #endif
