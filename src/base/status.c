@@ -5,28 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static void fill(weft_error *err, weft_status code, uint64_t offset, const char *format,
-                 va_list args) {
+void err_write(weft_error *err, weft_status code, uint64_t offset, const char *format, ...) {
     if (!err) return;
+    va_list args;
     err->code = code;
     err->offset = offset;
+    va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);
-}
-
-int err_set(weft_error *err, weft_status code, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fill(err, code, 0, format, args);
     va_end(args);
-    return (int)code;
-}
-
-int err_set_at(weft_error *err, weft_status code, uint64_t offset, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fill(err, code, offset, format, args);
-    va_end(args);
-    return (int)code;
 }
 
 void err_prefix(weft_error *err, const char *format, ...) {
