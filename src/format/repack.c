@@ -80,7 +80,7 @@ static int fail_value(weft_error *err, const tensor_view *t, int64_t index, floa
 
 bool repack_in_place(const tensor_view *t, ternary_matrix *w) {
     if (t->type != TENSOR_I2_S || t->dim_count != 2 || t->shape[1] % TERNARY_BLOCK) return false;
-    *w = (ternary_matrix){t->data, t->shape[0], t->shape[1], repack_i2s_scale(t)};
+    *w = (ternary_matrix){t->data, t->shape[0], t->shape[1], repack_i2s_scale(t), TERNARY_FAST};
     return true;
 }
 

@@ -196,6 +196,7 @@ void kernels_init_avx2(kernels *k) {
     k->ternary_matmul = avx2_ternary_matmul;
     k->ternary_matmul_f32 = avx2_ternary_matmul_f32;
     k->ternary_matmul_t = avx2_ternary_matmul_t;
+    k->ternary_unpack_rows = avx2_ternary_unpack_rows;
     k->dense_row = avx2_dense_row;
     k->dense_matmul = avx2_dense_matmul;
     k->dense_matmul_t = avx2_dense_matmul_t;

@@ -146,6 +146,9 @@ void avx2_ternary_matmul_t(const ternary_matrix *w, int64_t col_begin, int64_t c
                            const float *dy, int64_t lddy, int64_t tokens, float *dx, int64_t lddx,
                            bool add);
 
+void avx2_ternary_unpack_rows(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
+                              int64_t col_begin, int64_t col_end, uint8_t *out);
+
 void avx2_dense_row(const dense_matrix *w, int64_t row, float *out);
 void avx2_dense_matmul(const dense_matrix *w, int64_t row_begin, int64_t row_end, const float *x,
                        int64_t ldx, int64_t tokens, float *y, int64_t ldy);

@@ -6,7 +6,8 @@
  * Letters: T tokens, K input features (cols), N output features (rows), V vocabulary, r LoRA rank,
  * d head size. Matrices are row-major; ldx is the distance between rows of x in elements. Pointers
  * need only the alignment of their element type. Buffers do not overlap unless an entry says so.
- * Codes of ternary matrices are 0, 1 or 2: with a code 3 the values of a product are unspecified.
+ * Ternary matrices are packed fast, except where an entry says tight. Their codes are 0, 1 or 2:
+ * with a code 3 the values of a product are unspecified, and so are those of a tight byte above 242.
  * NaN in an input reaches the outputs that depend on it.
  *
  * Exact: integer sums are the same bits on every ISA, and so are the entries marked "exact"; the
@@ -82,6 +83,11 @@ typedef struct kernels {
     void (*ternary_matmul_t)(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
                              const float *dy, int64_t lddy, int64_t tokens, float *dx, int64_t lddx,
                              bool add);
+
+    /* Rows [row_begin, row_end) of a tight matrix as fast ones, exact. col_begin is a multiple of
+     * 128; out has rows of ternary_row_bytes(col_end - col_begin), to the end of the last block. */
+    void (*ternary_unpack_rows)(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
+                                int64_t col_begin, int64_t col_end, uint8_t *out);
 
     /* One row of a dense matrix as float32: exact. */
     void (*dense_row)(const dense_matrix *w, int64_t row, float *out);

@@ -23,6 +23,33 @@ static const uint8_t *row_codes(const ternary_matrix *w, int64_t row) {
     return w->codes + (size_t)row * ternary_row_bytes(w->cols);
 }
 
+/* Digit e of the bytes of one block goes to the fast bytes that it makes up. */
+static void unpack_tight_block(const uint8_t *block, uint8_t *out) {
+    for (int p = 0; p < TERNARY_TIGHT_BYTES; p++) {
+        int four = block[p] / 3;
+        out[p] = (uint8_t)(four / 27 << 6 | four / 9 % 3 << 4 | four / 3 % 3 << 2 | four % 3);
+    }
+    for (int g = 0; g < TERNARY_TIGHT_SPREAD; g++) {
+        int byte = 0;
+        for (int n = 0; n < 4; n++) byte = byte << 2 | block[ternary_tight_spread(g, n)] % 3;
+        out[TERNARY_TIGHT_BYTES + g] = (uint8_t)byte;
+    }
+}
+
+static void ternary_unpack_rows(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
+                                int64_t col_begin, int64_t col_end, uint8_t *out) {
+    size_t row_bytes = ternary_row_bytes_of(TERNARY_TIGHT, w->cols);
+    size_t first = (size_t)(col_begin / TERNARY_BLOCK) * TERNARY_TIGHT_BYTES;
+    for (int64_t row = row_begin; row < row_end; row++) {
+        const uint8_t *block = w->codes + (size_t)row * row_bytes + first;
+        for (int64_t col = col_begin; col < col_end; col += TERNARY_BLOCK) {
+            unpack_tight_block(block, out);
+            block += TERNARY_TIGHT_BYTES;
+            out += TERNARY_BLOCK_BYTES;
+        }
+    }
+}
+
 static void quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum) {
     float highest = 1e-5f, poison = 0; /* NaN as soon as a value is not finite */
     for (int64_t i = 0; i < n; i++) {
@@ -207,6 +234,7 @@ void kernels_init_ref(kernels *k) {
         .ternary_matmul = ternary_matmul,
         .ternary_matmul_f32 = ternary_matmul_f32,
         .ternary_matmul_t = ternary_matmul_t,
+        .ternary_unpack_rows = ternary_unpack_rows,
         .dense_row = dense_row,
         .dense_matmul = dense_matmul,
         .dense_matmul_t = dense_matmul_t,

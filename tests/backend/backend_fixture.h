@@ -73,7 +73,7 @@ static inline ternary_matrix rig_ternary(rig *r, int64_t rows, int64_t cols, flo
             values[i] = first + i < cols ? (uint8_t)rng_below(seed, at++, 3) : 1;
         ternary_pack_block(values, codes + block * TERNARY_BLOCK_BYTES);
     }
-    return (ternary_matrix){codes, rows, cols, scale};
+    return (ternary_matrix){codes, rows, cols, scale, TERNARY_FAST};
 }
 
 static inline dense_matrix rig_dense(rig *r, int64_t rows, int64_t cols) {

@@ -384,7 +384,7 @@ static void test_ternary_pack(void **state) {
             values[r][c] = c < COLS ? (uint8_t)rng_below(5, (uint64_t)(r * 384 + c), 3) : 1;
         for (int b = 0; b < 3; b++) ternary_pack_block(values[r] + 128 * b, codes[r] + 32 * b);
     }
-    ternary_matrix w = {codes[0], ROWS, COLS, 1};
+    ternary_matrix w = {codes[0], ROWS, COLS, 1, TERNARY_FAST};
     for (int r = 0; r < ROWS; r++)
         for (int c = 0; c < COLS; c++)
             assert_int_equal(ternary_get(&w, r, c), (int)values[r][c] - 1);
@@ -392,6 +392,52 @@ static void test_ternary_pack(void **state) {
     memset(zeros, 1, sizeof zeros);
     ternary_pack_block(zeros, block);
     for (int p = 0; p < 32; p++) assert_int_equal(block[p], TERNARY_ZERO_BYTE);
+}
+
+/* Both packings hold the same values, in rows of any length; tight bytes stay in their range. */
+static void test_ternary_tight(void **state) {
+    (void)state;
+    static const int64_t lengths[] = {1, 25, 26, 31, 127, 128, 129, 300, 1001};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        int64_t cols = lengths[i], padded = ternary_padded(cols);
+        uint8_t values[1024], codes[2][256];
+        ternary_matrix w[2] = {{codes[0], 1, padded, 1, TERNARY_FAST},
+                               {codes[1], 1, padded, 1, TERNARY_TIGHT}};
+        size_t row_bytes = ternary_row_bytes_of(TERNARY_TIGHT, cols);
+        assert_int_equal(row_bytes, padded / 128 * 26);
+        assert_int_equal(ternary_row_bytes_of(TERNARY_FAST, cols), ternary_row_bytes(cols));
+        for (int k = 0; k < padded; k++)
+            values[k] = k < cols ? (uint8_t)rng_below(6, (uint64_t)k, 3) : 1;
+        for (int b = 0; b < padded / 128; b++) {
+            ternary_pack(TERNARY_FAST, values + 128 * b, codes[0] + 32 * b);
+            ternary_pack(TERNARY_TIGHT, values + 128 * b, codes[1] + 26 * b);
+        }
+        for (size_t k = 0; k < row_bytes; k++) assert_true(codes[1][k] <= TERNARY_TIGHT_MAX);
+        for (int k = 0; k < padded; k++) {
+            assert_int_equal(ternary_get(&w[0], 0, k), (int)values[k] - 1);
+            assert_int_equal(ternary_get(&w[1], 0, k), (int)values[k] - 1);
+        }
+    }
+}
+
+/* Each of the 243 bytes in its place, written out by hand. */
+static void test_tight_bytes(void **state) {
+    (void)state;
+    for (int byte = 0; byte <= TERNARY_TIGHT_MAX; byte++) {
+        uint8_t codes[128], block[26];
+        memset(codes, 1, sizeof codes);
+        codes[3] = (uint8_t)(byte / 81);
+        codes[35] = (uint8_t)(byte / 27 % 3);
+        codes[67] = (uint8_t)(byte / 9 % 3);
+        codes[99] = (uint8_t)(byte / 3 % 3);
+        codes[127] = (uint8_t)(byte % 3); /* g = 5, n = 3: (10 + 20 + 3) % 26 */
+        ternary_pack_tight_block(codes, block);
+        assert_int_equal(block[3], byte / 3 * 3 + 1);
+        assert_int_equal(block[7], 120 + byte % 3);
+        assert_int_equal(block[8], 120);
+        assert_int_equal(block[9], 120);
+        for (int p = 10; p < 26; p++) assert_int_equal(block[p], 121);
+    }
 }
 
 static void test_rng(void **state) {
@@ -524,6 +570,8 @@ int main(void) {
         cmocka_unit_test(test_f16_rounding),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_ternary_pack),
+        cmocka_unit_test(test_ternary_tight),
+        cmocka_unit_test(test_tight_bytes),
         cmocka_unit_test(test_rng),
         cmocka_unit_test(test_pool),
         cmocka_unit_test(test_pool_many_short_loops),

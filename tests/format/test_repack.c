@@ -24,7 +24,7 @@ static ternary_matrix random_matrix(int64_t rows, int64_t cols) {
             }
             ternary_pack_block(codes, packed + (size_t)r * row_bytes + 32 * b);
         }
-    return (ternary_matrix){packed, rows, cols, SCALE};
+    return (ternary_matrix){packed, rows, cols, SCALE, TERNARY_FAST};
 }
 
 static tensor_view matrix_view(tensor_type type, int64_t rows, int64_t cols, const void *data) {
@@ -104,7 +104,7 @@ static void test_tq1_every_byte(void **state) {
         uint8_t packed[64];
         ternary_pack_block(codes, packed);
         ternary_pack_block(codes + 128, packed + 32);
-        ternary_matrix w = {packed, 1, 256, SCALE};
+        ternary_matrix w = {packed, 1, 256, SCALE, TERNARY_FAST};
         assert_int_equal(repack_encode(&w, TENSOR_TQ1_0, block, NULL), WEFT_OK);
         assert_int_equal(block[7], (q * 256 + 242) / 243);
         float scale;
@@ -123,7 +123,7 @@ static void test_tq_index_maps(void **state) {
         codes[i] = 2;
         ternary_pack_block(codes, packed);
         ternary_pack_block(codes + 128, packed + 32);
-        ternary_matrix w = {packed, 1, 256, SCALE};
+        ternary_matrix w = {packed, 1, 256, SCALE, TERNARY_FAST};
         assert_int_equal(repack_encode(&w, TENSOR_TQ1_0, tq1, NULL), WEFT_OK);
         assert_int_equal(repack_encode(&w, TENSOR_TQ2_0, tq2, NULL), WEFT_OK);
         int byte = i < 160 ? i % 32 : i < 240 ? 32 + (i - 160) % 16 : 48 + (i - 240) % 4;
@@ -153,7 +153,7 @@ static void test_i2s_odd_rows(void **state) {
     assert_false(repack_in_place(&t, &w));
     uint8_t codes[ROWS * 32];
     assert_int_equal(repack_ternary(&t, codes, &scale, NULL), WEFT_OK);
-    w = (ternary_matrix){codes, ROWS, COLS, scale};
+    w = (ternary_matrix){codes, ROWS, COLS, scale, TERNARY_FAST};
     assert_int_equal(repack_check(&w, "w", NULL), WEFT_OK);
     assert_int_equal(repack_to_f32(&t, 0, COUNT, out, NULL), WEFT_OK);
     for (int i = 0; i < COUNT; i++) {
@@ -219,7 +219,7 @@ static void test_tq_scales_differ(void **state) {
     refused(&t, WEFT_ERR_FORMAT, "'w' has more than one scale: block 1 has 0.990234, another 1");
     memset(file + 130, 0, 2); /* a block without a scale is all zeros, whatever its codes */
     assert_int_equal(repack_ternary(&t, codes, &scale, NULL), WEFT_OK);
-    ternary_matrix w = {codes, 1, 512, scale};
+    ternary_matrix w = {codes, 1, 512, scale, TERNARY_FAST};
     for (int i = 0; i < 512; i++) assert_int_equal(ternary_get(&w, 0, i), i < 256 ? -1 : 0);
     file[3] = 3;
     refused(&t, WEFT_ERR_FORMAT, "'w' holds the code 3 at row 0, column 3");
@@ -233,7 +233,7 @@ static void test_floats(void **state) {
     float scale;
     assert_int_equal(repack_ternary(&t, codes, &scale, NULL), WEFT_OK);
     assert_true(scale == 0.5f);
-    ternary_matrix w = {codes, 2, 3, scale};
+    ternary_matrix w = {codes, 2, 3, scale, TERNARY_FAST};
     const int expected[] = {1, -1, 0, 1, 0, -1};
     for (int i = 0; i < 6; i++) assert_int_equal(ternary_get(&w, i / 3, i % 3), expected[i]);
     assert_true(repack_is_ternary(&t));
@@ -286,7 +286,7 @@ static void test_quantise(void **state) {
     float scale;
     assert_int_equal(repack_quantise(&t, codes, &scale, NULL), WEFT_OK);
     assert_true(scale == 1);
-    ternary_matrix w = {codes, 2, 4, scale};
+    ternary_matrix w = {codes, 2, 4, scale, TERNARY_FAST};
     const int expected[] = {1, -1, 1, -1, 0, 0, 1, 0}; /* halves go to the even zero */
     for (int i = 0; i < 8; i++) assert_int_equal(ternary_get(&w, i / 4, i % 4), expected[i]);
     assert_int_equal(repack_check(&w, "w", NULL), WEFT_OK);
@@ -317,7 +317,7 @@ static void test_quantise_large(void **state) {
     float scale, s = 1.0f / (float)(sum / COUNT);
     assert_int_equal(repack_quantise(&t, codes, &scale, NULL), WEFT_OK);
     assert_true(scale == 1.0f / s);
-    ternary_matrix w = {codes, ROWS, COLS, scale};
+    ternary_matrix w = {codes, ROWS, COLS, scale, TERNARY_FAST};
     for (int i = 0; i < COUNT; i++) {
         float expected = fminf(fmaxf(rintf(bf16_to_f32(v[i]) * s), -1), 1);
         assert_int_equal(ternary_get(&w, i / COLS, i % COLS), (int)expected);

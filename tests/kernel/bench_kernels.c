@@ -111,6 +111,10 @@ static void run_ternary_f32(const setting *s) {
 static void run_ternary_t(const setting *s) {
     s->k->ternary_matmul_t(&s->w, 0, s->cols, s->y, s->rows, s->tokens, s->x, s->cols, false);
 }
+static void run_unpack(const setting *s) {
+    for (int64_t row = 0; row < s->rows; row += 16) /* into the cache, as the backend does it */
+        s->k->ternary_unpack_rows(&s->w, row, row + 16, 0, s->cols, (uint8_t *)s->q);
+}
 static void run_dense(const setting *s) {
     s->k->dense_matmul(&s->dense, 0, s->rows, s->x, s->cols, s->tokens, s->y, s->rows);
 }
@@ -220,6 +224,8 @@ static const struct bench_case {
     PRODUCT("ternary_matmul_t", run_ternary_t, LIMIT_FMA, 1024, 1536, 512, 2),
     PRODUCT("ternary_matmul_t", run_ternary_t, LIMIT_FMA, 128, 6912, 2560, 2),
     PRODUCT("ternary_matmul_t", run_ternary_t, LIMIT_FMA, 512, 2560, 6912, 2),
+    PRODUCT("ternary_unpack_rows", run_unpack, LIMIT_READ, 1, 512, 512, 1.625),
+    PRODUCT("ternary_unpack_rows", run_unpack, LIMIT_READ, 1, 6912, 2560, 1.625),
     PRODUCT("dense_matmul f16", run_dense, LIMIT_READ, 1, 8192, 512, 16),
     PRODUCT("dense_matmul f16", run_dense, LIMIT_FMA, 64, 8192, 512, 16),
     PRODUCT("dense_matmul_t f16", run_dense_t, LIMIT_FMA, 64, 8192, 512, 16),

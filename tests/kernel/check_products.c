@@ -110,6 +110,50 @@ static void ternary_matmul_t(check *c) {
             ternary_matmul_t_shape(c, shapes[i][0], shapes[i][1], shapes[i][2], add);
 }
 
+/* The tight form of a fast matrix, its codes ending where their allocation ends. */
+static ternary_matrix tight_of(const ternary_matrix *w) {
+    size_t row_bytes = ternary_row_bytes_of(TERNARY_TIGHT, w->cols), at = 0;
+    uint8_t *codes = check_alloc((size_t)w->rows * row_bytes), block[TERNARY_BLOCK];
+    ternary_matrix padded = *w, tight = *w;
+    padded.cols = ternary_padded(w->cols);
+    for (int64_t row = 0; row < w->rows; row++)
+        for (int64_t col = 0; col < padded.cols; col += TERNARY_BLOCK) {
+            for (int i = 0; i < TERNARY_BLOCK; i++)
+                block[i] = (uint8_t)(ternary_get(&padded, row, col + i) + 1);
+            ternary_pack_tight_block(block, codes + at);
+            at += TERNARY_TIGHT_BYTES;
+        }
+    tight.codes = codes;
+    tight.packing = TERNARY_TIGHT;
+    return tight;
+}
+
+/* Rows [row, rows) and columns [col, cols) of w, unpacked, against the fast matrix itself. */
+static void unpack_range(check *c, const ternary_matrix *w, int64_t row, int64_t col) {
+    const size_t guard = 8;
+    ternary_matrix tight = tight_of(w);
+    size_t whole = ternary_row_bytes(w->cols), part = ternary_row_bytes(w->cols - col);
+    size_t n = (size_t)(w->rows - row) * part;
+    uint8_t *want = check_alloc(n + guard), *got = check_alloc(n + guard);
+    memset(want, 0xee, n + guard);
+    memset(got, 0xee, n + guard);
+    for (int64_t r = row; r < w->rows; r++)
+        memcpy(want + (size_t)(r - row) * part, w->codes + (size_t)r * whole + col / 4, part);
+    c->tested->ternary_unpack_rows(&tight, row, w->rows, col, w->cols, got);
+    check_same_bytes(c, "rows", want, got, n + guard);
+}
+
+static void ternary_unpack_rows(check *c) {
+    for (size_t i = 0; i < sizeof int_shapes / sizeof *int_shapes; i++) {
+        int64_t cols = int_shapes[i][2], last = (cols - 1) / TERNARY_BLOCK * TERNARY_BLOCK;
+        ternary_matrix w = check_ternary(c, int_shapes[i][1], cols);
+        unpack_range(c, &w, 0, 0);
+        unpack_range(c, &w, w.rows / 2, 0);
+        unpack_range(c, &w, w.rows - 1, last);
+        check_free_all();
+    }
+}
+
 static const struct {
     dense_type type;
     int64_t tokens, rows, cols;
@@ -240,6 +284,7 @@ const check_case product_cases[] = {
     {"ternary_matmul", ternary_matmul},
     {"ternary_matmul_f32", ternary_matmul_f32},
     {"ternary_matmul_t", ternary_matmul_t},
+    {"ternary_unpack_rows", ternary_unpack_rows},
     {"dense_row", dense_row},
     {"dense_matmul", dense_matmul},
     {"dense_matmul_t", dense_matmul_t},

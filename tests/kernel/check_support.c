@@ -98,7 +98,7 @@ ternary_matrix check_ternary_magnitudes(const ternary_matrix *w) {
         for (int shift = 0; shift < 8; shift += 2)
             codes[i] |= (uint8_t)(((w->codes[i] >> shift & 3) == 1 ? 1 : 2) << shift);
     }
-    return (ternary_matrix){codes, w->rows, w->cols, w->scale};
+    return (ternary_matrix){codes, w->rows, w->cols, w->scale, w->packing};
 }
 
 static size_t dense_row_bytes(dense_type type, int64_t cols) {

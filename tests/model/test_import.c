@@ -166,7 +166,7 @@ static void check_quantised(const gguf_file *file, int64_t layer, target which) 
     uint8_t *codes = malloc((size_t)rows * ternary_row_bytes(cols));
     const tensor_view *t = tensor_of(file, layer, target_tensor(which));
     assert_int_equal(repack_ternary(t, codes, &scale, NULL), WEFT_OK);
-    ternary_matrix m = {codes, rows, cols, scale};
+    ternary_matrix m = {codes, rows, cols, scale, TERNARY_FAST};
     assert_true(fabsf(scale * inverse - 1) < 1e-6f);
     for (int64_t i = 0; i < rows * cols; i++) {
         float x = rintf(fixture_master(layer, which, i / cols, i % cols, cols) * inverse);
