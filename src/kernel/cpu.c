@@ -22,6 +22,10 @@ static uint32_t detect(void) {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     return b & bit_AVX2 ? CPU_AVX2 : 0;
 }
+#elif defined(__aarch64__)
+static uint32_t detect(void) {
+    return cpu_arm_flags();
+}
 #else
 static uint32_t detect(void) {
     return 0;
@@ -45,6 +49,14 @@ void kernels_init(kernels *k, uint32_t flags) {
 #if defined(__x86_64__)
     if ((flags & cpu_flags() & CPU_AVX2) != CPU_AVX2) return;
     kernels_init_avx2(k);
+#elif defined(__aarch64__)
+    const uint32_t on = flags & cpu_flags();
+    if (!(on & CPU_NEON)) return;
+    kernels_init_neon(k);
+    if (!(on & CPU_DOTPROD)) return;
+    kernels_init_neon_dotprod(k);
+    if (!(on & CPU_I8MM)) return;
+    kernels_init_neon_i8mm(k);
 #else
     (void)flags;
 #endif

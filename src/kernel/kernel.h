@@ -174,4 +174,11 @@ void kernels_init(kernels *k, uint32_t flags);
 void kernels_init_ref(kernels *k);
 void kernels_init_avx2(kernels *k); /* x86-64 only */
 
+/* AArch64 only: what this machine offers of the levels below, and each level's entries over those of
+ * the one before. */
+uint32_t cpu_arm_flags(void);
+void kernels_init_neon(kernels *k);
+void kernels_init_neon_dotprod(kernels *k);
+void kernels_init_neon_i8mm(kernels *k);
+
 #endif

@@ -7,6 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Each level includes those that it builds on. */
+static const uint32_t levels[] = {0,
+                                  CPU_AVX2,
+                                  CPU_AVX2 | CPU_AVX512,
+                                  CPU_AVX2 | CPU_AVX512 | CPU_VNNI,
+                                  CPU_NEON,
+                                  CPU_NEON | CPU_DOTPROD,
+                                  CPU_NEON | CPU_DOTPROD | CPU_I8MM};
+
 static int run_case(const check_case *one, const kernels *ref, const kernels *tested) {
     check c = {.ref = ref, .tested = tested, .name = one->name};
     for (int f = 0; f < FILLS; f++) {
@@ -51,8 +60,9 @@ int main(int argc, char **argv) {
     kernels k;
     kernels_init(&k, flags);
     if (bench) return bench_run(&k, flags, filter);
-    int failures = run_level(0, filter);
-    if (flags & CPU_AVX2) failures += run_level(CPU_AVX2, filter);
+    int failures = 0;
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        if ((flags & levels[i]) == levels[i]) failures += run_level(levels[i], filter);
     printf("%d failures\n", failures);
     return failures != 0;
 }
