@@ -56,16 +56,24 @@ int model_find(const char *given, char path[PATH_BYTES], weft_error *err) {
                    program);
 }
 
+int device_check(const model_settings *s, weft_error *err) {
+    if (!strcmp(s->device, "cpu")) return WEFT_OK;
+    return err_set(err, WEFT_ERR_UNSUPPORTED, "device '%.40s' is not in this build; use cpu",
+                   s->device);
+}
+
+weft_model_options model_options(const model_settings *s) {
+    return (weft_model_options){.thread_count = (int)s->threads,
+                                .cpu_mask = (uint32_t)s->cpu_mask,
+                                .smooth = s->activations == 1};
+}
+
 int model_open(const model_settings *s, weft_model **model, char path[PATH_BYTES],
                weft_error *err) {
     *model = NULL;
-    if (strcmp(s->device, "cpu") != 0)
-        return err_set(err, WEFT_ERR_UNSUPPORTED, "device '%.40s' is not in this build; use cpu",
-                       s->device);
+    TRY(device_check(s, err));
     TRY(model_find(s->path, path, err));
-    weft_model_options options = {.thread_count = (int)s->threads,
-                                  .cpu_mask = (uint32_t)s->cpu_mask,
-                                  .smooth = s->activations == 1};
+    weft_model_options options = model_options(s);
     return weft_model_load(path, &options, model, err);
 }
 

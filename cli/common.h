@@ -45,6 +45,10 @@ typedef struct model_settings {
 /* Path of the model to use: the one given, $WEFT_MODEL, or the default one. */
 int model_find(const char *given, char path[PATH_BYTES], weft_error *err);
 
+/* Is the device one that this build has? */
+int device_check(const model_settings *settings, weft_error *err);
+weft_model_options model_options(const model_settings *settings);
+
 /* Find and load; path receives where it was found. */
 int model_open(const model_settings *settings, weft_model **model, char path[PATH_BYTES],
                weft_error *err);

@@ -15,6 +15,7 @@ static const struct command {
     {"chat", cmd_chat, "talk with the model, with or without what it learnt"},
     {"learn", cmd_learn, "learn a person's writing from mail, text or JSON records"},
     {"eval", cmd_eval, "measure how well the model predicts a text"},
+    {"bench", cmd_bench, "measure speed and memory beside what this machine can do"},
     {"list", cmd_list, "show the adapters that were learnt"},
     {"info", cmd_info, "show what is in a model or adapter"},
     {"import", cmd_import, "make one GGUF of a Hugging Face folder"},

@@ -204,7 +204,7 @@ typedef struct weft_session_options {
  * A session for a model; all its memory is taken here.
  *
  * @param options  NULL = the defaults.
- * @return WEFT_OK; WEFT_ERR_ARGUMENT (negative sizes), _RANGE (context over the limit), _MEMORY.
+ * @return WEFT_OK; WEFT_ERR_ARGUMENT (negative sizes), _RANGE (a context over the model's), _MEMORY.
  */
 WEFT_API int weft_session_create(const weft_model *model, const weft_session_options *options,
                                  weft_session **session, weft_error *err);
@@ -450,6 +450,81 @@ typedef struct weft_evaluation {
 WEFT_API int weft_evaluate(const weft_model *model, const weft_dataset *dataset, bool held_out,
                            const weft_adapter *const *adapters, const float *scales, size_t count,
                            weft_evaluation *out, weft_error *err);
+
+/* ---- Speed --------------------------------------------------------------------------------- */
+
+typedef struct weft_shape {
+    int64_t hidden, layer_count, heads, kv_heads, ffn, vocab;
+} weft_shape;
+
+/** A shape by name ("125m", "700m", "2b4t", "8b", "13b") or as six numbers "hidden,layers,heads,
+ * kv_heads,ffn,vocab". Anything else is WEFT_ERR_ARGUMENT naming it. Thread-safe. */
+WEFT_API int weft_shape_parse(const char *text, weft_shape *shape, weft_error *err);
+
+/**
+ * A model of this shape with random ternary weights, as BitNet b1.58 2B-4T is built (sub-norms,
+ * squared ReLU, tied F16 embedding, context 4096) and without a tokenizer: to measure with.
+ *
+ * @param options  NULL = WEFT_MODEL_OPTIONS_DEFAULT.
+ * @param model    Receives the model, the caller's; the same for the same shape.
+ * @return WEFT_OK; WEFT_ERR_FORMAT or _RANGE (numbers that do not fit together), _MEMORY.
+ */
+WEFT_API int weft_model_synthesise(const weft_shape *shape, const weft_model_options *options,
+                                   weft_model **model, weft_error *err);
+
+typedef struct weft_bench_options {
+    bool decode, prefill, train; /* what to measure */
+    double seconds;              /* for each; one round is always finished */
+    int64_t prompt_tokens;       /* before decoding */
+    int64_t decode_tokens;       /* of a round */
+    int64_t prefill_tokens;      /* of a round */
+    int64_t row_tokens;          /* of a training step, which is one micro-batch of one row */
+    int32_t rank;                /* LoRA on all seven projections */
+    weft_recompute recompute;    /* AUTO: once with, and once without where memory allows */
+} weft_bench_options;
+
+/** Everything, 5 seconds each: 64 tokens after 16, 512 tokens, rows of 512 with rank 8.
+ * Thread-safe. */
+WEFT_API weft_bench_options weft_bench_options_default(void);
+
+/* One measurement. The limit follows from the machine's peaks in the same run and from what must be
+ * read and computed at the least (docs/SPEED.md, Limits). */
+typedef struct weft_speed {
+    int64_t rounds;      /* that count; 0 = not measured */
+    double tokens_per_s; /* median round */
+    double best_tokens_per_s;
+    double limit_tokens_per_s, share; /* share = tokens_per_s / limit */
+    double processor_share;           /* of the threads' time that the process was given */
+    uint64_t peak_bytes;              /* highest resident memory, the model included */
+    uint64_t plan_bytes;              /* training: what the plan had said; else 0 */
+} weft_speed;
+
+/* What the machine can do with the threads and the CPU level of the model; a multiply and an add
+ * are two operations. */
+typedef struct weft_machine {
+    int thread_count;
+    double read_bytes_per_s;
+    double int8_ops_per_s, int16_ops_per_s, f32_ops_per_s;
+    char int8_name[16], int16_name[16], f32_name[16]; /* the instructions */
+} weft_machine;
+
+typedef struct weft_bench_report {
+    weft_machine machine;
+    weft_speed decode, prefill, train; /* train: with recomputation */
+    weft_speed train_kept;             /* all activations kept; the limit is train's */
+} weft_bench_report;
+
+/**
+ * Measure a model's speed and the machine's. Takes seconds to minutes; peaks of memory are right
+ * only if nothing else in the process grows meanwhile, and on systems other than Linux they are
+ * those of the whole process.
+ *
+ * @param options  NULL = weft_bench_options_default().
+ * @return WEFT_OK; WEFT_ERR_ARGUMENT (a senseless option), _RANGE (longer than the context),
+ * _MEMORY, _DEVICE, _NUMERIC.
+ */
+WEFT_API int weft_bench(const weft_model *model, const weft_bench_options *options,
+                        weft_bench_report *report, weft_error *err);
 
 /* ---- The store ----------------------------------------------------------------------------- */
 

@@ -17,8 +17,7 @@ void weft_free(void *memory) {
     free(memory);
 }
 
-int weft_model_load(const char *path, const weft_model_options *options, weft_model **out,
-                    weft_error *err) {
+int weft_model_begin(const weft_model_options *options, weft_model **out, weft_error *err) {
     static const weft_model_options standard = WEFT_MODEL_OPTIONS_DEFAULT;
     const weft_model_options *o = options ? options : &standard;
     *out = NULL;
@@ -26,10 +25,19 @@ int weft_model_load(const char *path, const weft_model_options *options, weft_mo
     if (!m) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     backend_options device = {.thread_count = o->thread_count, .cpu_mask = o->cpu_mask};
     m->smooth = o->smooth;
+    m->thread_count = o->thread_count;
+    m->cpu_mask = o->cpu_mask;
     int rc = backend_create_cpu(&device, &m->be, err);
-    if (!rc) rc = model_load(path, m->be, &m->m, err);
     if (rc) weft_model_free(&m);
     *out = m;
+    return rc;
+}
+
+int weft_model_load(const char *path, const weft_model_options *options, weft_model **out,
+                    weft_error *err) {
+    TRY(weft_model_begin(options, out, err));
+    int rc = model_load(path, (*out)->be, &(*out)->m, err);
+    if (rc) weft_model_free(out);
     return rc;
 }
 

@@ -10,6 +10,8 @@ struct weft_model {
     backend *be;
     model *m;
     bool smooth;
+    int thread_count; /* as asked for */
+    uint32_t cpu_mask;
 };
 
 struct weft_adapter {
@@ -37,6 +39,10 @@ struct weft_trainer {
     weft_train_callback callback;
     void *callback_context;
 };
+
+/* An empty model on the device that the options (NULL = default) choose: model_load or
+ * model_synthesise fills m. */
+int weft_model_begin(const weft_model_options *options, weft_model **out, weft_error *err);
 
 /* The public adapters and scales as the model layer's list; at most FORWARD_ADAPTERS_MAX. */
 int adapter_uses(const weft_adapter *const *adapters, const float *scales, size_t count,

@@ -2,11 +2,9 @@
  * vocabulary, r rank; a projection is (N, K). */
 #include "train/cost.h"
 
-double cost_decode_bytes(const config *c, double weight_bytes, double head_bytes,
-                         double embed_row_bytes, double keys) {
+double cost_decode_bytes(const config *c, double weight_bytes, double keys) {
     double layers = (double)c->layer_count, kv_width = (double)(c->kv_heads * c->head_dim);
-    return weight_bytes + head_bytes + embed_row_bytes +
-           2 * layers * kv_width * (double)sizeof(float) * keys;
+    return weight_bytes + 2 * layers * kv_width * (double)sizeof(float) * keys;
 }
 
 /* Pairs of a token and a key that it sees, in a row of `tokens` tokens. */

@@ -15,10 +15,9 @@ typedef struct cost_ops {
     double other;      /* float32: attention, LoRA, head */
 } cost_ops;
 
-/* Bytes of one decoded token: all weights, the row of the embedding, and the float32 keys and
- * values of the tokens before it. head_bytes is the matrix of the head as stored. */
-double cost_decode_bytes(const config *c, double weight_bytes, double head_bytes,
-                         double embed_row_bytes, double keys);
+/* Bytes of one decoded token: the weights as they are stored (matrices, norms and head: all that a
+ * token reads) and the float32 keys and values of the `keys` tokens before it. */
+double cost_decode_bytes(const config *c, double weight_bytes, double keys);
 
 /* Prefill of `tokens` tokens into an empty cache, logits for the last one only. */
 cost_ops cost_prefill(const config *c, int64_t tokens);
