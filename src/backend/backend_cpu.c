@@ -54,12 +54,11 @@ static int64_t block_end(int64_t begin, int64_t step, int64_t count) {
 static void run_cells(void *context, int64_t begin, int64_t end, int worker) {
     const grid_run *run = context;
     const cpu_grid *g = run->grid;
-    (void)worker;
     for (int64_t i = begin; i < end; i++) {
         int64_t col = i % run->col_blocks * run->col_step;
         int64_t token = i / run->col_blocks * g->token_step;
         run->cell(run->context, col, block_end(col, run->col_step, g->cols), token,
-                  block_end(token, g->token_step, g->tokens));
+                  block_end(token, g->token_step, g->tokens), worker);
     }
 }
 
@@ -140,6 +139,7 @@ static void cpu_destroy(backend *be) {
     cpu_backend *cpu = cpu_of(be);
     pool_free(&cpu->threads);
     os_free(cpu->scratch);
+    os_free(cpu->unpacked);
     os_free(cpu);
 }
 

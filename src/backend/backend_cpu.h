@@ -15,6 +15,8 @@ typedef struct cpu_backend {
     pool *threads;
     void *scratch; /* of one operation; grows to the largest need and stays */
     size_t scratch_bytes;
+    uint8_t *unpacked; /* (threads, unpacked_bytes): parts of tight matrices; grows and stays */
+    size_t unpacked_bytes;
 } cpu_backend;
 
 static inline cpu_backend *cpu_of(backend *be) {
@@ -46,8 +48,34 @@ typedef struct cpu_grid {
     int64_t cols, col_step, tokens, token_step, depth;
 } cpu_grid;
 typedef void (*cpu_cell)(const void *context, int64_t col_begin, int64_t col_end,
-                         int64_t token_begin, int64_t token_end);
+                         int64_t token_begin, int64_t token_end, int worker);
 void cpu_run_grid(cpu_backend *cpu, const cpu_grid *grid, cpu_cell cell, const void *context);
+
+/* backend_cpu_tight.c: how a product walks over a ternary matrix, by its rows or by blocks of its
+ * columns. A fast matrix is one part, computed from where it lies; parts of a tight one are
+ * unpacked into the thread's scratch. False after a sticky WEFT_ERR_MEMORY. */
+typedef struct weight_parts {
+    const kernels *k;
+    const ternary_matrix *w;
+    int64_t step; /* rows or columns of a part */
+    bool by_cols;
+    uint8_t *scratch;     /* (threads, scratch_bytes) */
+    size_t scratch_bytes; /* of one thread */
+} weight_parts;
+bool cpu_parts_by_rows(cpu_backend *cpu, const char *op, const ternary_matrix *w, int64_t tokens,
+                       weight_parts *parts);
+bool cpu_parts_by_cols(cpu_backend *cpu, const char *op, const ternary_matrix *w,
+                       weight_parts *parts);
+
+/* One part: rows (or columns) begin .. end - 1 of w are those from offset + begin of the matrix. */
+typedef struct weight_part {
+    ternary_matrix w; /* fast */
+    int64_t begin, end, offset;
+    int64_t next, last; /* the walk */
+    int worker;
+} weight_part;
+weight_part cpu_part_begin(int64_t begin, int64_t end, int worker);
+bool cpu_part_next(const weight_parts *parts, weight_part *part); /* false at the end */
 
 /* backend_cpu_matmul.c */
 void cpu_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8);

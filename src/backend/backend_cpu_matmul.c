@@ -53,6 +53,7 @@ void cpu_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8) {
 typedef struct ternary_call {
     const kernels *k;
     const ternary_matrix *w;
+    weight_parts parts;
     quantised in;   /* ternary_matmul */
     const float *x; /* the others */
     float *y;
@@ -64,42 +65,53 @@ static cpu_grid weight_grid(int64_t cols, int64_t col_step, int64_t tokens, int6
 }
 
 static void ternary_cell(const void *context, int64_t row_begin, int64_t row_end,
-                         int64_t token_begin, int64_t token_end) {
+                         int64_t token_begin, int64_t token_end, int worker) {
     const ternary_call *c = context;
-    c->k->ternary_matmul(c->w, row_begin, row_end, c->in.q + token_begin * c->in.padded,
-                         c->in.scale + token_begin, c->in.sum + token_begin,
-                         token_end - token_begin, c->y + token_begin * c->w->rows, c->w->rows);
+    weight_part p = cpu_part_begin(row_begin, row_end, worker);
+    while (cpu_part_next(&c->parts, &p))
+        c->k->ternary_matmul(&p.w, p.begin, p.end, c->in.q + token_begin * c->in.padded,
+                             c->in.scale + token_begin, c->in.sum + token_begin,
+                             token_end - token_begin, c->y + token_begin * c->w->rows + p.offset,
+                             c->w->rows);
 }
 
 void cpu_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y) {
     cpu_backend *cpu = cpu_of(be);
     const ternary_matrix *m = &w->matrix;
-    ternary_call call = {&cpu->k, m, quantised_at(q8, tokens, m->cols), NULL, cpu_floats(y), false};
+    ternary_call call = {
+        .k = &cpu->k, .w = m, .in = quantised_at(q8, tokens, m->cols), .y = cpu_floats(y)};
+    if (!cpu_parts_by_rows(cpu, "op_ternary_matmul", m, tokens, &call.parts)) return;
     cpu_grid grid = weight_grid(m->rows, ROW_BLOCK, tokens, m->cols);
     cpu_run_grid(cpu, &grid, ternary_cell, &call);
 }
 
 static void ternary_f32_cell(const void *context, int64_t row_begin, int64_t row_end,
-                             int64_t token_begin, int64_t token_end) {
+                             int64_t token_begin, int64_t token_end, int worker) {
     const ternary_call *c = context;
-    c->k->ternary_matmul_f32(c->w, row_begin, row_end, c->x + token_begin * c->w->cols, c->w->cols,
-                             token_end - token_begin, c->y + token_begin * c->w->rows, c->w->rows);
+    weight_part p = cpu_part_begin(row_begin, row_end, worker);
+    while (cpu_part_next(&c->parts, &p))
+        c->k->ternary_matmul_f32(&p.w, p.begin, p.end, c->x + token_begin * c->w->cols, c->w->cols,
+                                 token_end - token_begin,
+                                 c->y + token_begin * c->w->rows + p.offset, c->w->rows);
 }
 
 void cpu_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y) {
     cpu_backend *cpu = cpu_of(be);
     const ternary_matrix *m = &w->matrix;
     ternary_call call = {.k = &cpu->k, .w = m, .x = cpu_floats(x), .y = cpu_floats(y)};
+    if (!cpu_parts_by_rows(cpu, "op_ternary_matmul_f32", m, tokens, &call.parts)) return;
     cpu_grid grid = weight_grid(m->rows, ROW_BLOCK, tokens, m->cols);
     cpu_run_grid(cpu, &grid, ternary_f32_cell, &call);
 }
 
 static void ternary_t_cell(const void *context, int64_t col_begin, int64_t col_end,
-                           int64_t token_begin, int64_t token_end) {
+                           int64_t token_begin, int64_t token_end, int worker) {
     const ternary_call *c = context;
-    c->k->ternary_matmul_t(c->w, col_begin, col_end, c->x + token_begin * c->w->rows, c->w->rows,
-                           token_end - token_begin, c->y + token_begin * c->w->cols, c->w->cols,
-                           c->add);
+    weight_part p = cpu_part_begin(col_begin, col_end, worker);
+    while (cpu_part_next(&c->parts, &p))
+        c->k->ternary_matmul_t(&p.w, p.begin, p.end, c->x + token_begin * c->w->rows, c->w->rows,
+                               token_end - token_begin, c->y + token_begin * c->w->cols + p.offset,
+                               c->w->cols, c->add);
 }
 
 void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
@@ -108,6 +120,7 @@ void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t
     const ternary_matrix *m = &w->matrix;
     ternary_call call = {
         .k = &cpu->k, .w = m, .x = cpu_floats(dy), .y = cpu_floats(dx), .add = add};
+    if (!cpu_parts_by_cols(cpu, "op_ternary_matmul_t", m, &call.parts)) return;
     cpu_grid grid = weight_grid(m->cols, TERNARY_BLOCK, tokens, m->rows);
     cpu_run_grid(cpu, &grid, ternary_t_cell, &call);
 }
@@ -122,8 +135,9 @@ typedef struct dense_call {
 } dense_call;
 
 static void dense_cell(const void *context, int64_t row_begin, int64_t row_end, int64_t token_begin,
-                       int64_t token_end) {
+                       int64_t token_end, int worker) {
     const dense_call *c = context;
+    (void)worker;
     c->k->dense_matmul(c->w, row_begin, row_end, c->x + token_begin * c->w->cols, c->w->cols,
                        token_end - token_begin, c->y + token_begin * c->w->rows, c->w->rows);
 }
@@ -160,8 +174,9 @@ typedef struct gemm_call {
 } gemm_call;
 
 static void gemm_cell(const void *context, int64_t col_begin, int64_t col_end, int64_t row_begin,
-                      int64_t row_end) {
+                      int64_t row_end, int worker) {
     const gemm_call *g = context;
+    (void)worker;
     g->gemm(row_end - row_begin, col_end - col_begin, g->k, g->alpha,
             g->a + row_begin * g->a_per_row, g->lda, g->b + col_begin * g->b_per_col, g->ldb,
             g->c + row_begin * g->n + col_begin, g->n, g->add);
