@@ -10,15 +10,17 @@
 #define WEFT_PRINTF(fmt_index, args_index) __attribute__((format(printf, fmt_index, args_index)))
 
 /* Fill *err (NULL allowed) with a code and a printf-formatted message; gives the code, so that
- * `return err_set(err, WEFT_ERR_FORMAT, "...")` reads as one sentence. A message says what is wrong,
- * where, and what to do; it starts lower-case and has no full stop. err_set_at adds the place: the
- * byte offset (files) or line number (texts) at fault; err_set leaves it 0. Macros, so that the
- * compiler sees that the result is not 0. */
+ * `return err_set(err, WEFT_ERR_FORMAT, "...")` reads as one sentence. A message says what is
+ * wrong, where, and what to do; it starts lower-case and has no full stop. err_set_at adds the
+ * place: the byte offset (files) or line number (texts) at fault; err_set leaves it 0. Macros, so
+ * that the compiler sees that the result is not 0. */
 #define err_set(err, code, ...) err_set_at(err, code, 0, __VA_ARGS__)
 #define err_set_at(err, code, offset, ...)                                                         \
     (err_write(err, code, offset, __VA_ARGS__), err_code(code))
 
-static inline int err_code(weft_status code) { return (int)code; }
+static inline int err_code(weft_status code) {
+    return (int)code;
+}
 void err_write(weft_error *err, weft_status code, uint64_t offset, const char *format, ...)
     WEFT_PRINTF(4, 5);
 

@@ -116,7 +116,7 @@ static int read_architecture(const gguf_file *file, config *c, weft_error *err) 
     if (gguf_get_text(file, "general.type", &text) && text.size == 7 &&
         !memcmp(text.data, "adapter", 7))
         return err_set(err, WEFT_ERR_FORMAT,
-                       "this is an adapter, not a model: give a model and name it with --adapter");
+                       "this is an adapter, not a model: load it beside the model it was made for");
     gguf_get_text(file, "general.architecture", &text);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (text.size == strlen(known[i]) && !memcmp(text.data, known[i], text.size)) {

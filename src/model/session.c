@@ -68,9 +68,9 @@ int session_create(const model *m, const session_options *o, session **out, weft
                                .positions_max = s->context,
                                .rank_max = s->rank_max,
                                .smooth = o->smooth};
-    if (s->context > CONFIG_CONTEXT_MAX) {
-        rc = err_set(err, WEFT_ERR_RANGE, "a context of %lld tokens is over the limit of %d",
-                     (long long)s->context, CONFIG_CONTEXT_MAX);
+    if (s->context > m->cfg.context) {
+        rc = err_set(err, WEFT_ERR_RANGE, "a context of %lld tokens is over the model's %lld",
+                     (long long)s->context, (long long)m->cfg.context);
         goto fail;
     }
     /* The cache first: it is the largest, and if it does not fit nothing was computed in vain. */

@@ -278,7 +278,7 @@ static void test_session_options(void **state) {
     refused(weft_session_create(model, &o, &s, &err), WEFT_ERR_ARGUMENT, &err, "negative", "");
     assert_null(s);
     o = (weft_session_options){.context = INT64_C(1) << 40};
-    refused(weft_session_create(model, &o, &s, &err), WEFT_ERR_RANGE, &err, "context", "limit");
+    refused(weft_session_create(model, &o, &s, &err), WEFT_ERR_RANGE, &err, "context", "the model's 1024");
     ok(weft_session_create(model, NULL, &s, &err), &err);
     assert_int_equal(weft_session_context(s), 1024);
     weft_session_free(&s);

@@ -121,11 +121,12 @@ static void test_refusals(void **state) {
     run(TEXT, TEXT, false, NULL, one);
     assert_memory_equal(first, one + (TEXT - 1) * GG_VOCAB, sizeof first);
     session_free(&s);
-    session_options o = {.context = CONFIG_CONTEXT_MAX + 1};
+    session_options o = {.context = m->cfg.context + 1};
     assert_int_equal(session_create(m, &o, &s, &err), WEFT_ERR_RANGE);
+    assert_non_null(strstr(err.message, "a context of 65 tokens is over the model's 64"));
     assert_null(s);
     o.batch = INT64_C(1) << 56; /* cut to the context */
-    o.context = 1 << 13;
+    o.context = m->cfg.context;
     ok(session_create(m, &o, &s, &err), &err);
     session_free(&s);
 }
