@@ -61,9 +61,9 @@ static int check_settings(const adapter_settings *s, weft_error *err) {
     if (s->rank < 1 || s->rank > ADAPTER_RANK_MAX)
         return err_set(err, WEFT_ERR_ARGUMENT, "the rank %d is out of range: 1 .. %d", s->rank,
                        ADAPTER_RANK_MAX);
-    if (!(s->alpha > 0 && s->alpha <= 1e6f))
-        return err_set(err, WEFT_ERR_ARGUMENT, "alpha is %g: it lies above 0 and up to 1000000",
-                       (double)s->alpha);
+    if (!(s->alpha >= ADAPTER_ALPHA_MIN && s->alpha <= ADAPTER_ALPHA_MAX))
+        return err_set(err, WEFT_ERR_ARGUMENT, "alpha is %g: it lies in %g .. %.0f",
+                       (double)s->alpha, (double)ADAPTER_ALPHA_MIN, (double)ADAPTER_ALPHA_MAX);
     if (!s->targets || s->targets >> TARGET_COUNT)
         return err_set(err, WEFT_ERR_ARGUMENT,
                        "the set of projections 0x%x is empty or has unknown members", s->targets);

@@ -6,7 +6,9 @@
 #include "backend/backend.h"
 #include "model/config.h"
 
-#define ADAPTER_RANK_MAX 1024
+#define ADAPTER_RANK_MAX  1024
+#define ADAPTER_ALPHA_MIN 1e-9f /* a scale of it is no 0 in 32 bits at any rank */
+#define ADAPTER_ALPHA_MAX 1e6f
 
 typedef struct lora_pair {
     int32_t rank;              /* 0 = this projection has none */

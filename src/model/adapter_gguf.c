@@ -48,9 +48,10 @@ static int check_keys(const gguf_file *file, const config *c, double *alpha, wef
     *alpha = 0;
     if (!gguf_get_f64(file, "adapter.lora.alpha", alpha) && gguf_has(file, "adapter.lora.alpha"))
         return err_set(err, WEFT_ERR_FORMAT, "adapter.lora.alpha is not a number");
-    if (!(*alpha >= 0 && *alpha <= 1e6))
-        return err_set(err, WEFT_ERR_FORMAT, "adapter.lora.alpha is %g: it lies in 0 .. 1000000",
-                       *alpha);
+    bool taken = *alpha == 0 || (float)*alpha >= ADAPTER_ALPHA_MIN;
+    if (!(taken && *alpha <= ADAPTER_ALPHA_MAX))
+        return err_set(err, WEFT_ERR_FORMAT, "adapter.lora.alpha is %g: it is 0 or in %g .. %.0f",
+                       *alpha, (double)ADAPTER_ALPHA_MIN, (double)ADAPTER_ALPHA_MAX);
     return WEFT_OK;
 }
 

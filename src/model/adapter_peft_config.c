@@ -83,9 +83,9 @@ static int check_rank(const char *key, const json_t *value, int32_t *rank, weft_
 
 static int check_alpha(const char *key, const json_t *value, double *alpha, weft_error *err) {
     double number = json_is_number(value) ? json_number_value(value) : NAN;
-    if (!(number > 0 && number <= 1e6))
-        return err_set(err, WEFT_ERR_FORMAT, "%.128s is not an alpha above 0 and up to 1000000",
-                       key);
+    if (!((float)number >= ADAPTER_ALPHA_MIN && number <= ADAPTER_ALPHA_MAX))
+        return err_set(err, WEFT_ERR_FORMAT, "%.128s is not an alpha from %g to %.0f", key,
+                       (double)ADAPTER_ALPHA_MIN, (double)ADAPTER_ALPHA_MAX);
     *alpha = number;
     return WEFT_OK;
 }

@@ -142,6 +142,8 @@ static void settings_out_of_range_are_named(void **state) {
         {{.rank = 0, .alpha = 8, .targets = 1}, "rank 0"},
         {{.rank = ADAPTER_RANK_MAX + 1, .alpha = 8, .targets = 1}, "rank 1025"},
         {{.rank = 4, .alpha = 0, .targets = 1}, "alpha is 0"},
+        {{.rank = 4, .alpha = 1e-30f, .targets = 1}, "alpha is 1e-30: it lies in 1e-09 .. 1000000"},
+        {{.rank = 4, .alpha = 2e6f, .targets = 1}, "alpha is 2e+06"},
         {{.rank = 4, .alpha = NAN, .targets = 1}, "alpha is"},
         {{.rank = 4, .alpha = 8, .targets = 0}, "projections 0x0"},
         {{.rank = 4, .alpha = 8, .targets = 0x80}, "projections 0x80"},
@@ -381,6 +383,9 @@ static void other_peft_variants_are_named(void **state) {
         {"{\"peft_type\": \"LORA\", \"lora_alpha\": 6}", "r is not an integer"},
         {"{\"peft_type\": \"LORA\", \"r\": 9999, \"lora_alpha\": 6}", "r is the rank 9999"},
         {"{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": -6}", "lora_alpha is not an alpha"},
+        /* It would be 0 in 32 bits, and so would the scale. */
+        {"{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 1e-60}",
+         "an alpha from 1e-09 to 1000000"},
         {"{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 6}", "does not have the rank 4"},
         {"{" GOOD, "adapter_config.json"},
     };
@@ -450,6 +455,19 @@ static void odd_tensors_are_named(void **state) {
     refuse(b, b->dir, &c, "q_proj.lora_A.weight: element 0 is NaN");
 }
 
+/* Write another alpha into the GGUF adapter: the value stands behind its key and its type. */
+static void put_gguf_alpha(const bench *b, float alpha) {
+    static const char key[] = "adapter.lora.alpha";
+    char *data;
+    size_t size;
+    assert_int_equal(os_read_file(b->gguf, 1 << 24, &data, &size, NULL), WEFT_OK);
+    char *at = memmem(data, size, key, sizeof key - 1);
+    assert_non_null(at);
+    memcpy(at + sizeof key - 1 + 4, &alpha, 4);
+    assert_int_equal(os_write_file(b->gguf, data, size, NULL), WEFT_OK);
+    free(data);
+}
+
 static void files_that_are_no_adapter_are_named(void **state) {
     bench *b = *state;
     config c = fixture_shape(false), other = c;
@@ -465,6 +483,10 @@ static void files_that_are_no_adapter_are_named(void **state) {
     other = c;
     other.layer_count = 1;
     refuse(b, b->gguf, &other, "blk.1.attn_q.weight.lora_a is not a LoRA matrix");
+    put_gguf_alpha(b, 1e-30f);
+    refuse(b, b->gguf, &c, "adapter.lora.alpha is 1e-30: it is 0 or in 1e-09 .. 1000000");
+    put_gguf_alpha(b, NAN);
+    refuse(b, b->gguf, &c, "adapter.lora.alpha is");
     snprintf(path, sizeof path, "%s/missing.gguf", b->dir);
     refuse(b, path, &c, "missing.gguf");
     snprintf(path, sizeof path, "%s/adapter_config.json", b->dir);
