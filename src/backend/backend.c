@@ -355,6 +355,14 @@ void op_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t 
     if (LIST_READY(be, list)) be->ops->ternary_matmul_t(be, w, dy, tokens, dx, add);
 }
 
+void op_ternary_matmul_t_rounded(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                                 view dx, bool add) {
+    if (!WEIGHT_READY(be, w)) return;
+    const operand list[] = {IN(dy, floats(tokens, w->matrix.rows)),
+                            OUT(dx, floats(tokens, w->matrix.cols))};
+    if (LIST_READY(be, list)) be->ops->ternary_matmul_t_rounded(be, w, dy, tokens, dx, add);
+}
+
 void op_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, view y) {
     if (!WEIGHT_READY(be, w)) return;
     const operand list[] = {IN(x, floats(tokens, w->matrix.cols)),

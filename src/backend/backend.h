@@ -90,6 +90,10 @@ void op_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t to
 void op_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y);
 void op_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
                          bool add);
+/* The same where activations are rounded anyway: a device may first round each row of dy to 16
+ * bits, relative to the row's largest magnitude (kernel.h, ternary_matmul_t_i16: the error). */
+void op_ternary_matmul_t_rounded(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                                 view dx, bool add);
 /* logits (T, rows) = x (T, cols) W^T */
 void op_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, view y);
 

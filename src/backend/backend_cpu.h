@@ -83,6 +83,8 @@ void cpu_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t t
 void cpu_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y);
 void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
                           bool add);
+void cpu_ternary_matmul_t_rounded(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                                  view dx, bool add);
 void cpu_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, view y);
 void cpu_lora_down(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r, view h);
 void cpu_lora_up(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t r, float scale,

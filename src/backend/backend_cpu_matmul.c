@@ -125,6 +125,64 @@ void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t
     cpu_run_grid(cpu, &grid, ternary_t_cell, &call);
 }
 
+/* ---- ternary, backward, on gradients rounded to 16 bits ---- */
+
+typedef struct gradient_call {
+    const kernels *k;
+    const ternary_matrix *w;
+    weight_parts parts;
+    const float *dy;
+    float *scale; /* (T) */
+    int16_t *q;   /* (T, padded N) */
+    float *dx;
+    int64_t padded;
+    bool add;
+} gradient_call;
+
+static void gradient_rows(void *context, int64_t begin, int64_t end, int worker) {
+    const gradient_call *c = context;
+    (void)worker;
+    for (int64_t t = begin; t < end; t++)
+        c->k->gradient_row(c->dy + t * c->w->rows, c->w->rows, c->q + t * c->padded, &c->scale[t]);
+}
+
+static void gradient_cell(const void *context, int64_t col_begin, int64_t col_end,
+                          int64_t token_begin, int64_t token_end, int worker) {
+    const gradient_call *c = context;
+    weight_part p = cpu_part_begin(col_begin, col_end, worker);
+    while (cpu_part_next(&c->parts, &p))
+        c->k->ternary_matmul_t_i16(&p.w, p.begin, p.end, c->q + token_begin * c->padded,
+                                   c->scale + token_begin, token_end - token_begin,
+                                   c->dx + token_begin * c->w->cols + p.offset, c->w->cols, c->add);
+}
+
+void cpu_ternary_matmul_t_rounded(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                                  view dx, bool add) {
+    cpu_backend *cpu = cpu_of(be);
+    const ternary_matrix *m = &w->matrix;
+    if (m->rows > GRADIENT_ROWS_MAX) {
+        cpu_ternary_matmul_t(be, w, dy, tokens, dx, add);
+        return;
+    }
+    int64_t padded = gradient_padded(m->rows);
+    size_t scale_bytes = round_up((size_t)tokens * sizeof(float), 64);
+    size_t q_bytes = (size_t)(tokens * padded) * sizeof(int16_t);
+    uint8_t *scratch = cpu_scratch(cpu, "op_ternary_matmul_t_rounded", scale_bytes + q_bytes);
+    if (!scratch) return;
+    gradient_call call = {.k = &cpu->k,
+                          .w = m,
+                          .dy = cpu_floats(dy),
+                          .scale = (float *)(void *)scratch,
+                          .q = (int16_t *)(void *)(scratch + scale_bytes),
+                          .dx = cpu_floats(dx),
+                          .padded = padded,
+                          .add = add};
+    if (!cpu_parts_by_cols(cpu, "op_ternary_matmul_t_rounded", m, &call.parts)) return;
+    cpu_run(cpu, tokens, 4.0 * (double)m->rows, gradient_rows, &call);
+    cpu_grid grid = weight_grid(m->cols, TERNARY_BLOCK, tokens, m->rows);
+    cpu_run_grid(cpu, &grid, gradient_cell, &call);
+}
+
 /* ---- dense ---- */
 
 typedef struct dense_call {

@@ -54,6 +54,8 @@ typedef struct backend_ops {
                                view y);
     void (*ternary_matmul_t)(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
                              bool add);
+    void (*ternary_matmul_t_rounded)(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                                     view dx, bool add);
     void (*dense_matmul)(backend *be, const dense_weight *w, view x, int64_t tokens, view y);
     void (*lora_down)(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r, view h);
     void (*lora_up)(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t r, float scale,

@@ -197,6 +197,8 @@ void kernels_init_avx2(kernels *k) {
     k->ternary_matmul_f32 = avx2_ternary_matmul_f32;
     k->ternary_matmul_t = avx2_ternary_matmul_t;
     k->ternary_unpack_rows = avx2_ternary_unpack_rows;
+    k->gradient_row = avx2_gradient_row;
+    k->ternary_matmul_t_i16 = avx2_ternary_matmul_t_i16;
     k->dense_row = avx2_dense_row;
     k->dense_matmul = avx2_dense_matmul;
     k->dense_matmul_t = avx2_dense_matmul_t;

@@ -149,6 +149,11 @@ void avx2_ternary_matmul_t(const ternary_matrix *w, int64_t col_begin, int64_t c
 void avx2_ternary_unpack_rows(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
                               int64_t col_begin, int64_t col_end, uint8_t *out);
 
+void avx2_gradient_row(const float *x, int64_t n, int16_t *q, float *scale);
+void avx2_ternary_matmul_t_i16(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
+                               const int16_t *q, const float *scale, int64_t tokens, float *dx,
+                               int64_t lddx, bool add);
+
 void avx2_dense_row(const dense_matrix *w, int64_t row, float *out);
 void avx2_dense_matmul(const dense_matrix *w, int64_t row_begin, int64_t row_end, const float *x,
                        int64_t ldx, int64_t tokens, float *y, int64_t ldy);

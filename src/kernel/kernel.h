@@ -58,6 +58,13 @@ static inline int64_t attention_backward_scratch_floats(int64_t tokens) {
     return 2 * ATTENTION_QUERIES * tokens;
 }
 
+/* Gradients as int16: a sum of so many cannot leave an int32. */
+#define GRADIENT_ROWS_MAX 65535
+#define GRADIENT_LEAST    1e-30f /* stands in for a smaller absmax: the scale stays finite */
+static inline int64_t gradient_padded(int64_t rows) {
+    return (rows + 7) / 8 * 8;
+}
+
 typedef struct kernels {
     const char *name; /* "scalar", "avx2": the highest level that replaced an entry */
 
@@ -88,6 +95,21 @@ typedef struct kernels {
      * 128; out has rows of ternary_row_bytes(col_end - col_begin), to the end of the last block. */
     void (*ternary_unpack_rows)(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
                                 int64_t col_begin, int64_t col_end, uint8_t *out);
+
+    /* Rounds one row of gradients to 16 bits, exact: s = 32767 / max(absmax(x), GRADIENT_LEAST) in
+     * float32; q = clamp(round_half_even(x * s), -32767, 32767); *scale = s. Writes
+     * gradient_padded(n) values, zeros past n. If any x is not finite, *scale is NaN, and so is
+     * every product computed with it. */
+    void (*gradient_row)(const float *x, int64_t n, int16_t *q, float *scale);
+    /* ternary_matmul_t on such rows, exact: dx[t][k] (+)= isum * (w.scale / scale[t]), isum =
+     * sum_j q[t][j] * T[j][k] in int32, each sum, product and addition rounded on its own. At most
+     * GRADIENT_ROWS_MAX rows; q is (T, gradient_padded(N)). Against the float32 product the error
+     * of an element is at most 0.51 * w.scale / scale[t] (2^-16 of the largest gradient of the
+     * token) for each weight other than 0 in its column; with independent roundings about 0.29 of
+     * that unit times the root of their number. */
+    void (*ternary_matmul_t_i16)(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
+                                 const int16_t *q, const float *scale, int64_t tokens, float *dx,
+                                 int64_t lddx, bool add);
 
     /* One row of a dense matrix as float32: exact. */
     void (*dense_row)(const dense_matrix *w, int64_t row, float *out);

@@ -235,6 +235,8 @@ void kernels_init_ref(kernels *k) {
         .ternary_matmul_f32 = ternary_matmul_f32,
         .ternary_matmul_t = ternary_matmul_t,
         .ternary_unpack_rows = ternary_unpack_rows,
+        .gradient_row = ref_gradient_row,
+        .ternary_matmul_t_i16 = ref_ternary_matmul_t_i16,
         .dense_row = dense_row,
         .dense_matmul = dense_matmul,
         .dense_matmul_t = dense_matmul_t,

@@ -27,4 +27,9 @@ void ref_adamw(const adamw_settings *s, int64_t n, float *p, const float *g, flo
 void ref_dropout(const float *x, int64_t n, float p, uint64_t seed, uint64_t first, float *y,
                  bool add);
 
+void ref_gradient_row(const float *x, int64_t n, int16_t *q, float *scale);
+void ref_ternary_matmul_t_i16(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
+                              const int16_t *q, const float *scale, int64_t tokens, float *dx,
+                              int64_t lddx, bool add);
+
 #endif

@@ -85,7 +85,11 @@ static void backward_adapter(backward *b, int64_t layer, target t, int64_t token
 static void backward_project(backward *b, int64_t layer, target t, int64_t tokens, view x, view dy,
                              const layer_acts *acts, view dx, bool add, bool base) {
     forward *f = b->f;
-    if (base) op_ternary_matmul_t(f->be, f->m->layers[layer].proj[t], dy, tokens, dx, add);
+    const ternary_weight *w = f->m->layers[layer].proj[t];
+    if (base && f->smooth)
+        op_ternary_matmul_t(f->be, w, dy, tokens, dx, add);
+    else if (base)
+        op_ternary_matmul_t_rounded(f->be, w, dy, tokens, dx, add);
     if (adapter_pair(f->trained, layer, t)->rank)
         backward_adapter(b, layer, t, tokens, x, dy, acts->down[t], dx, base || add);
 }

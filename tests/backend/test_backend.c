@@ -121,6 +121,37 @@ static void ternary_smooth_case(rig *r) {
     ternary_weight_free(r->be, &w);
 }
 
+/* The rounded backward product, by the definition of its rounding, and its distance from the
+ * unrounded one. */
+static void ternary_rounded_backward_case(rig *r) {
+    ternary_matrix m = rig_ternary(r, N, K, 0.37f);
+    float *dy = rig_random(r, T * N, 1), scale[T];
+    view vdy = rig_floats(r, dy, T * N), dx = rig_floats(r, NULL, T * K);
+    ternary_weight *w;
+    assert_int_equal(ternary_weight_create(r->be, &m, &w, NULL), WEFT_OK);
+    expected *exact = rig_expected(r, T * K), *near = rig_expected(r, T * K);
+    for (int t = 0; t < T; t++) {
+        float highest = 0;
+        for (int j = 0; j < N; j++) highest = fmaxf(highest, fabsf(dy[t * N + j]));
+        scale[t] = 32767.0f / highest;
+        for (int k = 0; k < K; k++) {
+            int32_t sum = 0;
+            expected *e = &near[t * K + k];
+            for (int j = 0; j < N; j++) {
+                int weight = ternary_get(&m, j, k);
+                sum += (int32_t)rintf(dy[t * N + j] * scale[t]) * weight;
+                e->value += (double)m.scale * weight * dy[t * N + j];
+                e->magnitude += abs(weight) * 0.51 * (double)(m.scale / scale[t]) * 0x1p24;
+            }
+            exact[t * K + k].value = (double)((float)sum * (m.scale / scale[t]));
+        }
+    }
+    op_ternary_matmul_t_rounded(r->be, w, vdy, T, dx, false);
+    expect(r, "ternary_matmul_t_rounded", dx, exact, T * K, 0);
+    expect(r, "ternary_matmul_t_rounded, bound", dx, near, T * K, 1);
+    ternary_weight_free(r->be, &w);
+}
+
 static void dense_case(rig *r) {
     dense_matrix m = rig_dense(r, N, K);
     const float *weights = (const float *)m.data;
@@ -486,6 +517,7 @@ CASE(embed)
 CASE(norm)
 CASE(ternary_rounded)
 CASE(ternary_smooth)
+CASE(ternary_rounded_backward)
 CASE(dense)
 CASE(lora_forward)
 CASE(lora_backward)
@@ -504,6 +536,7 @@ int main(void) {
         cmocka_unit_test(test_norm),
         cmocka_unit_test(test_ternary_rounded),
         cmocka_unit_test(test_ternary_smooth),
+        cmocka_unit_test(test_ternary_rounded_backward),
         cmocka_unit_test(test_dense),
         cmocka_unit_test(test_lora_forward),
         cmocka_unit_test(test_lora_backward),

@@ -65,11 +65,15 @@ static void backward(rig *r, const pair *p, bool add) {
     int64_t count = p->tokens * p->cols;
     float *start = rig_random(r, count, 1);
     view dy = rig_floats(r, rig_random(r, p->tokens * p->rows, 1), p->tokens * p->rows), dx[2];
+    view rounded[2];
     for (int i = 0; i < 2; i++) {
         dx[i] = rig_floats(r, start, count);
         op_ternary_matmul_t(r->be, p->w[i], dy, p->tokens, dx[i], add);
+        rounded[i] = rig_floats(r, start, count);
+        op_ternary_matmul_t_rounded(r->be, p->w[i], dy, p->tokens, rounded[i], add);
     }
     same(r, "ternary_matmul_t", dx, count);
+    same(r, "ternary_matmul_t_rounded", rounded, count);
 }
 
 /* Rows and columns that fill no part, one part and several; rows too long for a part of many. */

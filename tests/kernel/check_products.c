@@ -175,6 +175,63 @@ static dense_matrix dense_magnitudes(check *c, const dense_matrix *w) {
                           (size_t)w->cols * sizeof(float)};
 }
 
+static void gradient_row(check *c) {
+    static const int64_t lengths[] = {1, 7, 8, 9, 127, 512, 1001};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        int64_t n = lengths[i], words = gradient_padded(n) / 2;
+        float *x = check_floats(c, n), scale[2];
+        if (c->fill == FILL_RANDOM && n > 8) { /* exact halves, so that ties are seen */
+            x[0] = 32767;
+            for (int64_t k = 1; k < n; k++) x[k] = (float)check_random(c, 65535) / 2 - 16000;
+        }
+        float *expected = check_output(words), *got = check_output(words);
+        c->ref->gradient_row(x, n, (int16_t *)expected, &scale[0]);
+        c->tested->gradient_row(x, n, (int16_t *)got, &scale[1]);
+        check_compare(c, "values", expected, got, NULL, 0, words);
+        check_same_bytes(c, "scale", &scale[0], &scale[1], sizeof(float));
+        check_free_all();
+    }
+}
+
+/* Extremes of every sum at c->fill MAX and MIN: all gradients and all weights of one sign. */
+static void ternary_matmul_t_i16_shape(check *c, int64_t tokens, int64_t rows, int64_t cols,
+                                       bool add) {
+    int64_t padded = gradient_padded(rows), lddx = cols + 2, n = tokens * lddx;
+    ternary_matrix w = check_ternary(c, rows, cols);
+    int16_t *q = check_alloc((size_t)(tokens * padded) * sizeof *q);
+    float *scale = check_alloc((size_t)tokens * sizeof *scale), *start = check_floats(c, n);
+    float *expected = check_copy(start, n), *got = check_copy(start, n);
+    float *parts = check_copy(start, n);
+    for (int64_t t = 0; t < tokens; t++) {
+        scale[t] = 1.0f + (float)check_random(c, 1000) / 7;
+        for (int64_t j = 0; j < padded; j++) {
+            int64_t value = (int64_t)check_random(c, 65535) - 32767;
+            if (c->fill == FILL_MAX || c->fill == FILL_MIN)
+                value = c->fill == FILL_MAX ? 32767 : -32767;
+            q[t * padded + j] = (int16_t)(j < rows && c->fill != FILL_ZERO ? value : 0);
+        }
+    }
+    int64_t cut = cols / 2 / TERNARY_BLOCK * TERNARY_BLOCK, first = tokens / 3;
+    c->ref->ternary_matmul_t_i16(&w, 0, cols, q, scale, tokens, expected, lddx, add);
+    c->tested->ternary_matmul_t_i16(&w, 0, cols, q, scale, tokens, got, lddx, add);
+    c->tested->ternary_matmul_t_i16(&w, 0, cut, q, scale, tokens, parts, lddx, add);
+    c->tested->ternary_matmul_t_i16(&w, cut, cols, q, scale, first, parts, lddx, add);
+    c->tested->ternary_matmul_t_i16(&w, cut, cols, q + first * padded, scale + first,
+                                    tokens - first, parts + first * lddx, lddx, add);
+    check_compare(c, "whole", expected, got, NULL, 0, n);
+    check_compare(c, "parts", expected, parts, NULL, 0, n);
+    check_free_all();
+}
+
+static void ternary_matmul_t_i16(check *c) {
+    static const int64_t shapes[][3] = {{1, 1, 1},      {1, 7, 128},  {2, 13, 129},
+                                        {5, 128, 250},  {6, 129, 20}, {70, 300, 140},
+                                        {13, 130, 513}, {1, GRADIENT_ROWS_MAX, 3}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int add = 0; add < 2; add++)
+            ternary_matmul_t_i16_shape(c, shapes[i][0], shapes[i][1], shapes[i][2], add);
+}
+
 static void dense_row(check *c) {
     for (int i = 0; i < DENSE_SHAPES; i++) {
         int64_t cols = dense_shapes[i].cols, row = dense_shapes[i].rows - 1;
@@ -285,6 +342,8 @@ const check_case product_cases[] = {
     {"ternary_matmul_f32", ternary_matmul_f32},
     {"ternary_matmul_t", ternary_matmul_t},
     {"ternary_unpack_rows", ternary_unpack_rows},
+    {"gradient_row", gradient_row},
+    {"ternary_matmul_t_i16", ternary_matmul_t_i16},
     {"dense_row", dense_row},
     {"dense_matmul", dense_matmul},
     {"dense_matmul_t", dense_matmul_t},
