@@ -193,6 +193,9 @@ void kernels_init_neon(kernels *k) {
     k->ternary_matmul = neon_ternary_matmul;
     k->ternary_matmul_f32 = neon_ternary_matmul_f32;
     k->ternary_matmul_t = neon_ternary_matmul_t;
+    k->gradient_row = neon_gradient_row;
+    k->ternary_matmul_t_i16 = neon_ternary_matmul_t_i16;
+    k->ternary_unpack_rows = neon_ternary_unpack_rows;
     k->dense_row = neon_dense_row;
     k->dense_matmul = neon_dense_matmul;
     k->dense_matmul_t = neon_dense_matmul_t;

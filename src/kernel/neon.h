@@ -9,6 +9,13 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
+/* A loop over sums or operands, at most eight, in full: only then do they stay in registers. */
+#define UNROLL(i, count) _Pragma("GCC unroll 8") for (int i = 0; i < (count); i++)
+
+/* Tells the compiler that v may change here: it must then hold v in one register, instead of
+ * rotating the sums of an inner loop through copies or storing them in every round. */
+#define HOLD(v) __asm__("" : "+w"(v))
+
 enum {
     STRIP = 16,       /* columns of the outer product's tile: four vectors */
     DOT_COLUMNS = 256 /* columns of one call of the inner product: chains of 64 additions */
@@ -91,6 +98,22 @@ static inline float32x4_t exp_ps(float32x4_t x) {
     return mask_lanes(vreinterpretq_f32_s32(result), vmvnq_u32(zero));
 }
 
+static inline const uint8_t *codes_at(const ternary_matrix *w, int64_t row, int64_t col) {
+    return w->codes + (size_t)row * ternary_row_bytes(w->cols) + (size_t)col / 4;
+}
+
+/* The eight vectors of codes of a block, in the order of the columns. */
+ALWAYS_INLINE void unpack_codes(const uint8_t *block, int8x16_t codes[8]) {
+    const uint8x16_t low = vdupq_n_u8(3);
+    for (int half = 0; half < 2; half++) {
+        uint8x16_t packed = vld1q_u8(block + 16 * half);
+        codes[half] = vreinterpretq_s8_u8(vshrq_n_u8(packed, 6));
+        codes[2 + half] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 4), low));
+        codes[4 + half] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 2), low));
+        codes[6 + half] = vreinterpretq_s8_u8(vandq_u8(packed, low));
+    }
+}
+
 /* Outer product: C (rows, width <= STRIP) = alpha * A B + (C if keep), where A's element (i, j) is
  * a[i * a_row + j * a_step] and B (depth, width) has rows ldb apart. Each element is one chain of
  * FMAs over j, so it does not depend on the tile that it fell in, and a zero in A changes nothing.
@@ -150,6 +173,13 @@ void neon_ternary_matmul_f32(const ternary_matrix *w, int64_t row_begin, int64_t
 void neon_ternary_matmul_t(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
                            const float *dy, int64_t lddy, int64_t tokens, float *dx, int64_t lddx,
                            bool add);
+
+void neon_gradient_row(const float *x, int64_t n, int16_t *q, float *scale);
+void neon_ternary_matmul_t_i16(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
+                               const int16_t *q, const float *scale, int64_t tokens, float *dx,
+                               int64_t lddx, bool add);
+void neon_ternary_unpack_rows(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
+                              int64_t col_begin, int64_t col_end, uint8_t *out);
 
 void neon_dense_row(const dense_matrix *w, int64_t row, float *out);
 void neon_dense_matmul(const dense_matrix *w, int64_t row_begin, int64_t row_end, const float *x,

@@ -11,6 +11,18 @@ enum {
     NT_DOT_MIN = 64     /* gemm_nt: from this k on, rows are multiplied where they lie */
 };
 
+/* The end of strip_tile for a strip whose width is not a whole number of vectors. */
+static void store_masked(const strip_product *p, int64_t row, int rows, const float *sums) {
+    for (int i = 0; i < rows; i++) {
+        float *c = p->c + (row + i) * p->ldc;
+        for (int64_t v = 0; v < p->width; v += 4) {
+            float32x4_t old = p->keep ? load_lanes(c + v, p->width - v) : vdupq_n_f32(0);
+            float32x4_t sum = vld1q_f32(sums + i * STRIP + v);
+            store_lanes(c + v, p->width - v, vfmaq_n_f32(old, sum, p->alpha));
+        }
+    }
+}
+
 /* `rows` rows by `vectors` (constants after inlining) vectors of four columns of the strip; the
  * last vectors may be cut off by the width if it is masked. */
 ALWAYS_INLINE void strip_tile(const strip_product *p, int64_t row, const int rows,
@@ -18,22 +30,26 @@ ALWAYS_INLINE void strip_tile(const strip_product *p, int64_t row, const int row
     float32x4_t sums[TILE_ROWS][STRIP / 4];
     const float *a = p->a + row * p->a_row, *b = p->b;
     const int64_t a_row = p->a_row, a_step = p->a_step, ldb = p->ldb, width = p->width;
-    for (int i = 0; i < rows; i++)
-        for (int v = 0; v < vectors; v++) sums[i][v] = vdupq_n_f32(0);
+    UNROLL (i, rows)
+        UNROLL (v, vectors) sums[i][v] = vdupq_n_f32(0);
     for (int64_t j = 0; j < p->depth; j++, a += a_step, b += ldb) {
         float32x4_t values[STRIP / 4];
-        for (int v = 0; v < vectors; v++)
-            values[v] = load_lanes(b + 4 * v, masked ? width - 4 * v : 4);
-        for (int i = 0; i < rows; i++)
-            for (int v = 0; v < vectors; v++)
-                sums[i][v] = vfmaq_n_f32(sums[i][v], values[v], a[i * a_row]);
+        UNROLL (v, vectors) values[v] = load_lanes(b + 4 * v, masked ? width - 4 * v : 4);
+        UNROLL (i, rows)
+            UNROLL (v, vectors) sums[i][v] = vfmaq_n_f32(sums[i][v], values[v], a[i * a_row]);
     }
-    for (int i = 0; i < rows; i++) {
+    if (masked) {
+        float out[TILE_ROWS * STRIP];
+        UNROLL (i, rows)
+            UNROLL (v, vectors) vst1q_f32(out + i * STRIP + 4 * v, sums[i][v]);
+        store_masked(p, row, rows, out);
+        return;
+    }
+    UNROLL (i, rows) {
         float *c = p->c + (row + i) * p->ldc;
-        for (int v = 0; v < vectors; v++) {
-            int64_t count = masked ? width - 4 * v : 4;
-            float32x4_t old = p->keep ? load_lanes(c + 4 * v, count) : vdupq_n_f32(0);
-            store_lanes(c + 4 * v, count, vfmaq_n_f32(old, sums[i][v], p->alpha));
+        UNROLL (v, vectors) {
+            float32x4_t old = p->keep ? vld1q_f32(c + 4 * v) : vdupq_n_f32(0);
+            vst1q_f32(c + 4 * v, vfmaq_n_f32(old, sums[i][v], p->alpha));
         }
     }
 }
@@ -105,31 +121,31 @@ ALWAYS_INLINE void dot_tile(const dot_product *p, int64_t token, int64_t row, co
     float32x4_t sums[8][4];
     const float *x = p->x + token * p->ldx, *w = p->w + row * p->ldw;
     const int64_t ldx = p->ldx, ldw = p->ldw, k = p->k;
-    for (int r = 0; r < rows; r++)
-        for (int t = 0; t < 4; t++) sums[r][t] = vdupq_n_f32(0);
+    UNROLL (r, rows)
+        UNROLL (t, 4) sums[r][t] = vdupq_n_f32(0);
     int64_t i = 0;
     for (; i + 4 <= k; i += 4) {
         float32x4_t values[4];
-        for (int t = 0; t < tokens; t++) values[t] = vld1q_f32(x + t * ldx + i);
-        for (int r = 0; r < rows; r++) {
+        UNROLL (t, tokens) values[t] = vld1q_f32(x + t * ldx + i);
+        UNROLL (r, rows) {
             float32x4_t weight = vld1q_f32(w + r * ldw + i);
-            for (int t = 0; t < tokens; t++) sums[r][t] = vfmaq_f32(sums[r][t], weight, values[t]);
+            UNROLL (t, tokens) sums[r][t] = vfmaq_f32(sums[r][t], weight, values[t]);
         }
     }
     if (i < k) {
-        for (int r = 0; r < rows; r++) {
+        UNROLL (r, rows) {
             float32x4_t weight = load_lanes(w + r * ldw + i, k - i);
-            for (int t = 0; t < tokens; t++) {
+            UNROLL (t, tokens) {
                 float32x4_t value = load_lanes(x + t * ldx + i, k - i);
                 sums[r][t] = vfmaq_f32(sums[r][t], weight, value);
             }
         }
     }
-    for (int r = 0; r < rows; r++) {
+    UNROLL (r, rows) {
         float dots[4];
         float32x4_t dot = sum_lanes4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
         vst1q_f32(dots, vmulq_n_f32(dot, p->alpha));
-        for (int t = 0; t < tokens; t++) {
+        UNROLL (t, tokens) {
             float *y = p->y + (token + t) * p->ldy + row + r;
             *y = p->keep ? *y + dots[t] : dots[t];
         }

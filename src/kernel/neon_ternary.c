@@ -40,6 +40,7 @@ void neon_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32
 static inline int32x4_t accumulate(int32x4_t sum, int8x16_t codes, int8x16_t q) {
     int16x8_t words = vreinterpretq_s16_s32(sum);
     words = vmlal_s8(words, vget_low_s8(codes), vget_low_s8(q));
+    HOLD(words);
     return vreinterpretq_s32_s16(vmlal_high_s8(words, codes, q));
 }
 

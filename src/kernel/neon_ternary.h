@@ -12,22 +12,6 @@ enum {
     TILE_TOKENS = 128 /* tokens that share them */
 };
 
-static inline const uint8_t *codes_at(const ternary_matrix *w, int64_t row, int64_t col) {
-    return w->codes + (size_t)row * ternary_row_bytes(w->cols) + (size_t)col / 4;
-}
-
-/* The eight vectors of codes of a block, in the order of the columns. */
-ALWAYS_INLINE void unpack_codes(const uint8_t *block, int8x16_t codes[8]) {
-    const uint8x16_t low = vdupq_n_u8(3);
-    for (int half = 0; half < 2; half++) {
-        uint8x16_t packed = vld1q_u8(block + 16 * half);
-        codes[half] = vreinterpretq_s8_u8(vshrq_n_u8(packed, 6));
-        codes[2 + half] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 4), low));
-        codes[4 + half] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 2), low));
-        codes[6 + half] = vreinterpretq_s8_u8(vandq_u8(packed, low));
-    }
-}
-
 /* y[0..rows-1] = (total - sum) * factor, at most four rows. */
 ALWAYS_INLINE void store_rows(float *y, int64_t rows, int32x4_t total, int32_t sum, float factor) {
     float32x4_t value = vcvtq_f32_s32(vsubq_s32(total, vdupq_n_s32(sum)));
@@ -117,8 +101,10 @@ ALWAYS_INLINE void one_token(const ternary_matrix *w, int64_t row_begin, int64_t
                 for (int r = 0; r < 4; r++) {
                     int8x16_t values[8];
                     unpack_codes(codes[r] + k / 4, values);
-                    for (int i = 0; i < 8; i++)
+                    for (int i = 0; i < 8; i++) {
                         sums[i % 2][r] = accumulate(sums[i % 2][r], values[i], x[i]);
+                        HOLD(sums[i % 2][r]);
+                    }
                 }
             }
             for (int i = 0; i < 2; i++) total = vaddq_s32(total, widen4(sums[i], widen));
@@ -159,7 +145,10 @@ ALWAYS_INLINE void multiply_span(int_tile *tile, int64_t row, int64_t token, con
         for (int r = 0; r < 4; r++) weight[r] = vld1q_s8(codes + r * SPAN + k);
         for (int t = 0; t < tokens; t++) {
             int8x16_t x = vld1q_s8(q + t * ldq + k);
-            for (int r = 0; r < 4; r++) sums[t][r] = accumulate(sums[t][r], weight[r], x);
+            for (int r = 0; r < 4; r++) {
+                sums[t][r] = accumulate(sums[t][r], weight[r], x);
+                HOLD(sums[t][r]);
+            }
         }
     }
     for (int t = 0; t < tokens; t++)

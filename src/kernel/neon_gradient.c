@@ -1,0 +1,117 @@
+/* The transposed ternary product on 16-bit gradients in NEON: a tile of 4 tokens x 16 columns,
+ * whose sums are widening multiply-adds of a row's weights by a token's gradient. */
+#if defined(__aarch64__)
+#include "kernel/neon.h"
+
+enum {
+    TILE_TOKENS = 4,   /* 16 sums */
+    PANEL_TOKENS = 64, /* whose gradients are copied side by side: 16 KiB */
+    PANEL_ROWS = 128   /* rows of the matrix unpacked at a time: 32 KiB */
+};
+
+typedef struct gradient_panel {
+    _Alignas(64) int16_t weights[TERNARY_BLOCK / STRIP][PANEL_ROWS][STRIP];
+    _Alignas(64) int16_t q[PANEL_TOKENS][PANEL_ROWS];
+    _Alignas(64) int32_t sums[PANEL_TOKENS][TERNARY_BLOCK]; /* of the rows before this panel */
+    int64_t tokens, rows;
+    bool keep;
+} gradient_panel;
+
+void neon_gradient_row(const float *x, int64_t n, int16_t *q, float *scale) {
+    float32x4_t highest = vdupq_n_f32(GRADIENT_LEAST), poison = vdupq_n_f32(0);
+    for (int64_t i = 0; i < n; i += 4) {
+        float32x4_t v = load_lanes(x + i, n - i);
+        highest = vmaxnmq_f32(highest, vabsq_f32(v)); /* a NaN v is skipped */
+        poison = vfmaq_n_f32(poison, v, 0);
+    }
+    float s = 32767.0f / vmaxnmvq_f32(highest) + sum_lanes(poison);
+    const float32x4_t least = vdupq_n_f32(-32767), most = vdupq_n_f32(32767);
+    memset(q + n, 0, (size_t)(gradient_padded(n) - n) * sizeof *q);
+    for (int64_t i = 0; i < n; i += 4) {
+        float32x4_t v = vmulq_n_f32(load_lanes(x + i, n - i), s);
+        int32x4_t rounded = vcvtnq_s32_f32(vminq_f32(vmaxnmq_f32(v, least), most)); /* NaN too */
+        if (n - i < 4)                                                              /* 0 * NaN */
+            rounded = vandq_s32(rounded, vreinterpretq_s32_u32(lane_mask(n - i)));
+        vst1_s16(q + i, vmovn_s32(rounded)); /* within the padding */
+    }
+    *scale = s;
+}
+
+/* One row of a block as int16, strip by strip. */
+ALWAYS_INLINE void unpack_row(gradient_panel *panel, int64_t row, const uint8_t *block) {
+    int8x16_t codes[8];
+    unpack_codes(block, codes);
+    for (int i = 0; i < 8; i++) {
+        int8x16_t values = vsubq_s8(codes[i], vdupq_n_s8(1));
+        vst1q_s16(panel->weights[i][row], vmovl_s8(vget_low_s8(values)));
+        vst1q_s16(panel->weights[i][row] + 8, vmovl_high_s8(values));
+    }
+}
+
+/* `tokens` (a constant after inlining) tokens from `token` by the columns of a strip. */
+ALWAYS_INLINE void multiply_strip(gradient_panel *panel, int strip, int64_t token,
+                                  const int tokens) {
+    int32x4_t sums[TILE_TOKENS][4];
+    UNROLL (t, tokens)
+        UNROLL (v, 4) {
+            const int32_t *kept = panel->sums[token + t] + STRIP * strip + 4 * v;
+            sums[t][v] = panel->keep ? vld1q_s32(kept) : vdupq_n_s32(0);
+        }
+    for (int64_t row = 0; row < panel->rows; row++) {
+        int16x8_t low = vld1q_s16(panel->weights[strip][row]);
+        int16x8_t high = vld1q_s16(panel->weights[strip][row] + 8);
+        UNROLL (t, tokens) {
+            int16_t q = panel->q[token + t][row];
+            sums[t][0] = vmlal_n_s16(sums[t][0], vget_low_s16(low), q);
+            sums[t][1] = vmlal_high_n_s16(sums[t][1], low, q);
+            sums[t][2] = vmlal_n_s16(sums[t][2], vget_low_s16(high), q);
+            sums[t][3] = vmlal_high_n_s16(sums[t][3], high, q);
+        }
+    }
+    UNROLL (t, tokens)
+        UNROLL (v, 4) vst1q_s32(panel->sums[token + t] + STRIP * strip + 4 * v, sums[t][v]);
+}
+
+static void multiply_panel(gradient_panel *panel, int strips) {
+    for (int strip = 0; strip < strips; strip++) {
+        int64_t token = 0;
+        for (; token + TILE_TOKENS <= panel->tokens; token += TILE_TOKENS)
+            multiply_strip(panel, strip, token, TILE_TOKENS);
+        for (; token < panel->tokens; token++) multiply_strip(panel, strip, token, 1);
+    }
+}
+
+static void store_sums(const int32_t *sums, int64_t width, float factor, float *out, bool add) {
+    for (int64_t c = 0; c < width; c += 4) {
+        float32x4_t value = vmulq_n_f32(vcvtq_f32_s32(vld1q_s32(sums + c)), factor);
+        if (add) value = vaddq_f32(load_lanes(out + c, width - c), value);
+        store_lanes(out + c, width - c, value);
+    }
+}
+
+void neon_ternary_matmul_t_i16(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
+                               const int16_t *q, const float *scale, int64_t tokens, float *dx,
+                               int64_t lddx, bool add) {
+    gradient_panel panel;
+    int64_t ldq = gradient_padded(w->rows);
+    memset(panel.sums, 0, sizeof panel.sums); /* of a matrix without rows */
+    for (int64_t first = 0; first < tokens; first += PANEL_TOKENS) {
+        panel.tokens = min_i64(PANEL_TOKENS, tokens - first);
+        for (int64_t col = col_begin; col < col_end; col += TERNARY_BLOCK) {
+            int64_t width = min_i64(TERNARY_BLOCK, col_end - col);
+            for (int64_t row = 0; row < w->rows; row += PANEL_ROWS) {
+                panel.rows = min_i64(PANEL_ROWS, w->rows - row);
+                panel.keep = row > 0;
+                for (int64_t r = 0; r < panel.rows; r++)
+                    unpack_row(&panel, r, codes_at(w, row + r, col));
+                for (int64_t t = 0; t < panel.tokens; t++)
+                    memcpy(panel.q[t], q + (first + t) * ldq + row, (size_t)panel.rows * sizeof *q);
+                multiply_panel(&panel, (int)((width + STRIP - 1) / STRIP));
+            }
+            for (int64_t t = 0; t < panel.tokens; t++)
+                store_sums(panel.sums[t], width, w->scale / scale[first + t],
+                           dx + (first + t) * lddx + col, add);
+        }
+    }
+}
+#endif
