@@ -66,15 +66,18 @@ json_t *learn_data_json(const weft_dataset_report *d) {
 void learn_show_plan(const learn_run *r) {
     const weft_plan *p = &r->plan;
     char a[REPORT_TEXT * 2], b[REPORT_TEXT], c[REPORT_TEXT], d[REPORT_TEXT], e[REPORT_TEXT];
+    char f[REPORT_TEXT];
+    uint64_t rest = p->scratch_bytes + p->host_bytes + p->data_bytes + p->base_bytes;
     if (!r->out) return;
     fprintf(r->out, "%splan%s    %s, %.3g epochs; %s weights learn (%.2f%% of the model)\n",
             report_bold(r->out), report_plain(r->out), report_plural(p->step_count, "step", a),
             (double)p->step_count / (double)p->steps_per_epoch, report_count(p->trainable_count, b),
             100 * p->trainable_share);
-    fprintf(r->out, "  memory %s: model %s, adapter %s, optimiser %s, activations %s%s\n",
+    fprintf(r->out, "  memory %s: model %s, adapter %s, optimiser %s, activations %s%s, rest %s\n",
             report_size(p->total_bytes, a), report_size(p->weight_bytes, b),
             report_size(p->adapter_bytes, c), report_size(p->optimiser_bytes, d),
-            report_size(p->activation_bytes, e), p->recompute ? " (layers computed twice)" : "");
+            report_size(p->activation_bytes, e), p->recompute ? " (layers computed twice)" : "",
+            report_size(rest, f));
     fprintf(r->out, "  the adapter's file: %s", report_size(p->adapter_file_bytes, a));
     if (isfinite(r->tokens_per_s))
         fprintf(r->out, "; about %s at %.0f tokens/s", report_duration(r->estimate_s, b),
@@ -85,16 +88,19 @@ void learn_show_plan(const learn_run *r) {
 
 static json_t *plan_json(const learn_run *r) {
     const weft_plan *p = &r->plan;
-    return json_pack("{s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:o}", "steps",
-                     (json_int_t)p->step_count, "steps_per_epoch", (json_int_t)p->steps_per_epoch,
-                     "trainable_parameters", (json_int_t)p->trainable_count, "trainable_share",
-                     p->trainable_share, "weight_bytes", (json_int_t)p->weight_bytes,
-                     "adapter_bytes", (json_int_t)p->adapter_bytes, "optimiser_bytes",
-                     (json_int_t)p->optimiser_bytes, "activation_bytes",
-                     (json_int_t)p->activation_bytes, "total_bytes", (json_int_t)p->total_bytes,
-                     "recompute", p->recompute, "adapter_file_bytes",
-                     (json_int_t)p->adapter_file_bytes, "tokens_per_s",
-                     report_number(r->tokens_per_s), "seconds", report_number(r->estimate_s));
+    return json_pack(
+        "{s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, "
+        "s:o, s:o}",
+        "steps", (json_int_t)p->step_count, "steps_per_epoch", (json_int_t)p->steps_per_epoch,
+        "trainable_parameters", (json_int_t)p->trainable_count, "trainable_share",
+        p->trainable_share, "weight_bytes", (json_int_t)p->weight_bytes, "adapter_bytes",
+        (json_int_t)p->adapter_bytes, "optimiser_bytes", (json_int_t)p->optimiser_bytes,
+        "activation_bytes", (json_int_t)p->activation_bytes, "scratch_bytes",
+        (json_int_t)p->scratch_bytes, "host_bytes", (json_int_t)p->host_bytes, "data_bytes",
+        (json_int_t)p->data_bytes, "base_bytes", (json_int_t)p->base_bytes, "total_bytes",
+        (json_int_t)p->total_bytes, "recompute", p->recompute, "adapter_file_bytes",
+        (json_int_t)p->adapter_file_bytes, "tokens_per_s", report_number(r->tokens_per_s),
+        "seconds", report_number(r->estimate_s));
 }
 
 /* ---- progress ---- */

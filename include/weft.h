@@ -355,17 +355,22 @@ typedef struct weft_train_options {
     int64_t eval_every, patience, checkpoint_every; /* steps; evaluations; steps. 0 = off */
     weft_recompute
         recompute; /* keep layer inputs only and compute the rest again; auto: if memory asks */
-    uint64_t memory_bytes; /* that auto may plan with; 0 = 192 MiB beside the weights */
+    uint64_t memory_bytes; /* that auto may plan with; all but the weights; 0 = 192 MiB */
 } weft_train_options;
 
 /** What `weft learn` does without options. Thread-safe. */
 WEFT_API weft_train_options weft_train_options_default(void);
 
-/* What a run will take, before anything is allocated. */
+/* What a run will take, before anything of it is allocated. */
 typedef struct weft_plan {
     int64_t step_count, steps_per_epoch, trainable_count;
     double trainable_share; /* of all weights */
-    uint64_t weight_bytes, adapter_bytes, optimiser_bytes, activation_bytes, total_bytes;
+    uint64_t weight_bytes, adapter_bytes, optimiser_bytes, activation_bytes;
+    uint64_t scratch_bytes; /* of single operations */
+    uint64_t host_bytes;    /* best parameters so far, the writing of checkpoints, batches */
+    uint64_t data_bytes;    /* the tokens of the data set */
+    uint64_t base_bytes;    /* what the process held already: program, tokenizer, stacks */
+    uint64_t total_bytes;   /* all of them, or the peak so far if that was more */
     bool recompute;
     uint64_t adapter_file_bytes;
 } weft_plan;

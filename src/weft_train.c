@@ -11,7 +11,6 @@
 
 #define DEFAULT_WINDOW       512
 #define DEFAULT_MICRO_TOKENS 256
-#define DEFAULT_MEMORY_BYTES (UINT64_C(192) << 20)
 
 const char *weft_source_names(void) {
     return ingest_source_names();
@@ -143,42 +142,6 @@ static trainer_options inner_options(const weft_train_options *o, const weft_mod
                              .smooth = base->smooth};
 }
 
-/* Decide on recomputation and count the memory: pure arithmetic over the shapes. */
-static void make_plan(const weft_train_options *o, const weft_model *base, const weft_dataset *data,
-                      const adapter_settings *shape, trainer_options *inner, weft_plan *plan) {
-    const struct model *m = base->m;
-    step_options step = {.micro_tokens = inner->micro_tokens,
-                         .positions_max = dataset_window_max(data->d),
-                         .smooth = inner->smooth,
-                         .dropout = inner->dropout};
-    size_t head = head_loss_scratch_bytes(m->be, m->head), adapter_floats = 0;
-    for (int t = 0; t < TARGET_COUNT; t++) {
-        int64_t rows, cols;
-        config_target_shape(&m->cfg, (target)t, &rows, &cols);
-        if (shape->targets >> t & 1)
-            adapter_floats += (size_t)((rows + cols) * shape->rank * m->cfg.layer_count);
-    }
-    uint64_t budget = o->memory_bytes ? o->memory_bytes : DEFAULT_MEMORY_BYTES;
-    bool too_much = step_bytes(&m->cfg, shape, &step, head) > budget;
-    inner->recompute =
-        o->recompute == WEFT_RECOMPUTE_ON || (o->recompute == WEFT_RECOMPUTE_AUTO && too_much);
-    step.recompute = inner->recompute;
-    weft_model_info info;
-    weft_model_get_info(base, &info);
-    uint64_t flat = adapter_floats * sizeof(float);
-    *plan = (weft_plan){.trainable_count = (int64_t)adapter_floats,
-                        .trainable_share = (double)adapter_floats /
-                                           (double)(info.ternary_count + info.dense_count),
-                        .weight_bytes = info.mapped_bytes + info.resident_bytes,
-                        .adapter_bytes = flat,
-                        .optimiser_bytes = 3 * flat, /* gradients and two moments */
-                        .recompute = inner->recompute,
-                        .adapter_file_bytes = flat};
-    plan->activation_bytes = step_bytes(&m->cfg, shape, &step, head) - plan->optimiser_bytes;
-    plan->total_bytes =
-        plan->weight_bytes + plan->adapter_bytes + plan->optimiser_bytes + plan->activation_bytes;
-}
-
 int weft_trainer_create(const weft_model *base, const weft_dataset *data,
                         const weft_train_options *options, const char *checkpoint,
                         weft_trainer **out, weft_plan *plan, weft_error *err) {
@@ -195,7 +158,8 @@ int weft_trainer_create(const weft_model *base, const weft_dataset *data,
     t->model = base;
     t->data = data;
     t->options = inner_options(o, base, data);
-    make_plan(o, base, data, &shape, &t->options, plan ? plan : &unused);
+    plan_wishes wishes = {o->recompute, o->memory_bytes, checkpoint != NULL};
+    plan_make(base, data, &shape, &wishes, &t->options, plan ? plan : &unused);
     int rc = adapter_create(&base->m->cfg, base->be, &shape, &t->adapter.a, err);
     if (!rc)
         rc = trainer_create(base->m, data->d, t->adapter.a, &t->options, checkpoint, &t->t, err);

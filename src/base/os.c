@@ -10,6 +10,9 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -326,3 +329,9 @@ uint64_t os_memory_bytes(void) {
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
     return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
 }
+void os_trim(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+

@@ -69,3 +69,4 @@ uint64_t os_rss_bytes(void);      /* resident size now; 0 where unknown */
 uint64_t os_memory_bytes(void);   /* physical memory; 0 where unknown */
 
 #endif
+void os_trim(void);               /* give memory that was freed back to the system, where it can */

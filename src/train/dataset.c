@@ -327,6 +327,12 @@ dataset_stats dataset_statistics(const dataset *d) {
     return d->stats;
 }
 
+size_t dataset_bytes(const dataset *d) {
+    return (size_t)d->token_capacity * (sizeof *d->ids + sizeof *d->targets) +
+           (size_t)d->document_capacity * sizeof *d->documents +
+           (size_t)(d->train_count + d->eval_count) * sizeof *d->windows;
+}
+
 int64_t dataset_window_max(const dataset *d) {
     return d->window_max;
 }

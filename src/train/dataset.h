@@ -65,6 +65,9 @@ typedef struct dataset_stats {
 } dataset_stats;
 dataset_stats dataset_statistics(const dataset *d);
 
+/* Memory of the store: tokens, targets, documents and windows. */
+size_t dataset_bytes(const dataset *d);
+
 /* Tokens of the longest window: what a micro-batch must hold at least. After dataset_finish. */
 int64_t dataset_window_max(const dataset *d);
 

@@ -1,0 +1,93 @@
+/* The plan of a training run: what it will take, part by part. All of it is arithmetic over the
+ * shapes, but for what the process holds already when the plan is made. */
+#include "weft_impl.h"
+
+#include "backend/backend_scratch.h"
+#include "base/os.h"
+
+#define DEFAULT_MEMORY_BYTES (UINT64_C(192) << 20)
+/* Of a thread: what the kernels keep on it. */
+#define STACK_BYTES ((uint64_t)128 << 10)
+
+static size_t adapter_floats(const config *c, const adapter_settings *shape) {
+    size_t floats = 0;
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        int64_t rows, cols;
+        config_target_shape(c, (target)t, &rows, &cols);
+        if (shape->targets >> t & 1)
+            floats += (size_t)((rows + cols) * shape->rank * c->layer_count);
+    }
+    return floats;
+}
+
+static int64_t widest_output(const config *c) {
+    int64_t widest = 0;
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        int64_t rows, cols;
+        config_target_shape(c, (target)t, &rows, &cols);
+        if (rows > widest) widest = rows;
+    }
+    return widest;
+}
+
+/* What is resident now beside weights and data: the program, the tokenizer, the threads, what
+ * reading the data left behind. Weights that the system has put aside may hide some of it. */
+static uint64_t measure_base(const weft_plan *plan, int thread_count) {
+    uint64_t known = plan->weight_bytes + plan->data_bytes;
+    os_trim();
+    uint64_t now = os_rss_bytes();
+    return (now > known ? now - known : 0) + STACK_BYTES * (uint64_t)thread_count;
+}
+
+static void count_activations(const struct model *m, const adapter_settings *shape,
+                              const step_options *step, weft_plan *plan) {
+    size_t head = head_loss_scratch_bytes(m->be, m->head);
+    plan->recompute = step->recompute;
+    plan->activation_bytes = step_bytes(&m->cfg, shape, step, head) - plan->optimiser_bytes;
+    plan->total_bytes = plan->weight_bytes + plan->adapter_bytes + plan->optimiser_bytes +
+                        plan->activation_bytes + plan->scratch_bytes + plan->host_bytes +
+                        plan->data_bytes + plan->base_bytes;
+}
+
+void plan_make(const weft_model *base, const weft_dataset *data, const adapter_settings *shape,
+               const plan_wishes *wishes, trainer_options *inner, weft_plan *plan) {
+    const struct model *m = base->m;
+    const config *c = &m->cfg;
+    int64_t longest = dataset_window_max(data->d);
+    step_options step = {.micro_tokens = inner->micro_tokens,
+                         .positions_max = longest,
+                         .smooth = inner->smooth,
+                         .dropout = inner->dropout};
+    weft_model_info info;
+    weft_model_get_info(base, &info);
+    size_t floats = adapter_floats(c, shape);
+    uint64_t flat = floats * sizeof(float), tokens = (uint64_t)inner->micro_tokens;
+    bool best = dataset_statistics(data->d).eval_windows > 0;
+    *plan = (weft_plan){
+        .trainable_count = (int64_t)floats,
+        .trainable_share = (double)floats / (double)(info.ternary_count + info.dense_count),
+        .weight_bytes = info.mapped_bytes + info.resident_bytes,
+        .adapter_bytes = flat,
+        .optimiser_bytes = 3 * flat, /* gradients and two moments */
+        .data_bytes = dataset_bytes(data->d),
+        .scratch_bytes =
+            backend_training_scratch_bytes(m->be, inner->micro_tokens, longest, widest_output(c)),
+        .adapter_file_bytes = flat};
+    /* The best parameters so far; the block that a checkpoint is written from (parameters and both
+     * moments); a batch's arrays here and in the step. */
+    plan->host_bytes =
+        (best ? flat : 0) + (wishes->checkpoint ? 3 * flat : 0) + tokens * 8 * sizeof(int32_t);
+    plan->base_bytes = measure_base(plan, backend_thread_count(m->be));
+    uint64_t budget = wishes->memory_bytes ? wishes->memory_bytes : DEFAULT_MEMORY_BYTES;
+    step.recompute = wishes->recompute == WEFT_RECOMPUTE_ON;
+    count_activations(m, shape, &step, plan);
+    if (wishes->recompute == WEFT_RECOMPUTE_AUTO &&
+        plan->total_bytes - plan->weight_bytes > budget) {
+        step.recompute = true;
+        count_activations(m, shape, &step, plan);
+    }
+    inner->recompute = step.recompute;
+    /* Reading the data may have taken more than the run will. */
+    uint64_t peak = os_peak_rss_bytes();
+    if (peak > plan->total_bytes) plan->total_bytes = peak;
+}
