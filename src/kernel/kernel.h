@@ -7,7 +7,7 @@
  * d head size. Matrices are row-major; ldx is the distance between rows of x in elements. Pointers
  * need only the alignment of their element type. Buffers do not overlap unless an entry says so.
  * Ternary matrices are packed fast, except where an entry says tight. Their codes are 0, 1 or 2:
- * with a code 3 the values of a product are unspecified, and so are those of a tight byte above 242.
+ * with a code 3, or a tight byte above 242, the values of a product are unspecified.
  * NaN in an input reaches the outputs that depend on it.
  *
  * Exact: integer sums are the same bits on every ISA, and so are the entries marked "exact"; the
@@ -194,10 +194,13 @@ uint32_t cpu_flags(void); /* of this machine; read once, thread-safe */
 void kernels_init(kernels *k, uint32_t flags);
 
 void kernels_init_ref(kernels *k);
-void kernels_init_avx2(kernels *k); /* x86-64 only */
+/* x86-64 only; each level's entries over those of the one before. */
+void kernels_init_avx2(kernels *k);
+void kernels_init_avx512(kernels *k);
+void kernels_init_avx512_vnni(kernels *k);
 
-/* AArch64 only: what this machine offers of the levels below, and each level's entries over those of
- * the one before. */
+/* AArch64 only: what this machine offers of the levels below, and each level's entries over those
+ * of the one before. */
 uint32_t cpu_arm_flags(void);
 void kernels_init_neon(kernels *k);
 void kernels_init_neon_dotprod(kernels *k);

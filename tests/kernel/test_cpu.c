@@ -30,16 +30,37 @@ static void test_every_level_is_complete(void **state) {
     kernels k;
     memset(&k, 0, sizeof k);
     kernels_init(&k, UINT32_MAX);
-    assert_string_equal(k.name, cpu_flags() & CPU_AVX2 ? "avx2" : "scalar");
     void *entries[sizeof k / sizeof(void *)];
     memcpy(entries, &k, sizeof k);
     for (size_t i = 0; i < sizeof k / sizeof(void *); i++) assert_non_null(entries[i]);
 }
 
+/* Each level needs those below it: a CPU with all of them, less one, falls to the level below. */
+static void test_levels_rise(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t flags;
+        const char *name;
+    } levels[] = {{CPU_AVX2, "avx2"},
+                  {CPU_AVX2 | CPU_VNNI, "avx2"},
+                  {CPU_AVX2 | CPU_AVX512, "avx512"},
+                  {CPU_AVX2 | CPU_AVX512 | CPU_VNNI, "avx512+vnni"},
+                  {CPU_AVX512 | CPU_VNNI, "scalar"}};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        kernels k;
+        if ((cpu_flags() & levels[i].flags) != levels[i].flags) continue;
+        kernels_init(&k, levels[i].flags);
+        assert_string_equal(k.name, levels[i].name);
+    }
+}
+
 static void test_flags_are_stable(void **state) {
     (void)state;
     assert_int_equal(cpu_flags(), cpu_flags());
-    assert_int_equal(cpu_flags() & ~(uint32_t)CPU_AVX2, 0);
+    const uint32_t x86 = CPU_AVX2 | CPU_AVX512 | CPU_VNNI;
+    const uint32_t arm = CPU_NEON | CPU_DOTPROD | CPU_I8MM;
+    assert_int_equal(cpu_flags() & ~(x86 | arm), 0);
+    assert_true((cpu_flags() & x86) == 0 || (cpu_flags() & arm) == 0);
 }
 
 int main(void) {
@@ -47,6 +68,7 @@ int main(void) {
         cmocka_unit_test(test_no_flags_give_scalar),
         cmocka_unit_test(test_unknown_flags_are_ignored),
         cmocka_unit_test(test_every_level_is_complete),
+        cmocka_unit_test(test_levels_rise),
         cmocka_unit_test(test_flags_are_stable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

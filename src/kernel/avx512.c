@@ -1,0 +1,15 @@
+/* The AVX-512 table: the common vector kernels at 512 bits, dropout, and the integer products of
+ * the two levels. */
+#if defined(__x86_64__)
+#include "kernel/avx512.h"
+
+#include "kernel/vec_kernels.h"
+
+void kernels_init_avx512(kernels *k) {
+    vec_kernels(k);
+    k->name = "avx512";
+    k->quantise_row = avx512_quantise_row;
+    k->ternary_matmul = avx512_ternary_matmul;
+    k->dropout = avx512_dropout;
+}
+#endif
