@@ -288,10 +288,13 @@ static void set_share(weft_speed *s, double tokens, double seconds) {
     s->share = s->tokens_per_s / s->limit_tokens_per_s;
 }
 
-/* Seconds of the operations at the machine's peaks, transposed products in 16-bit or float32. */
+/* Seconds of the operations at the peaks of the arithmetic in use: rounded activations are 8-bit
+ * and their gradients 16-bit, smooth ones float32 both. */
 static double ops_seconds(const weft_machine *m, cost_ops ops, bool smooth) {
     double ternary = smooth ? m->f32_ops_per_s : m->int8_ops_per_s;
-    return ops.ternary / ternary + ops.transposed / m->f32_ops_per_s + ops.other / m->f32_ops_per_s;
+    return ops.ternary / ternary +
+           ops.transposed / (smooth ? m->f32_ops_per_s : m->int16_ops_per_s) +
+           ops.other / m->f32_ops_per_s;
 }
 
 /* Bytes of weights that every token reads: all but an embedding that is not the head too. */

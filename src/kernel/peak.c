@@ -89,6 +89,11 @@ static void read_steps(void *context, int64_t begin, int64_t end, int worker) {
     __asm__ volatile("" : : "r"(sums) : "memory");
 }
 
+/* One thread alone is timed by its processor time: waiting for the processor does not count. */
+static uint64_t read_clock_ns(const pool *threads) {
+    return pool_thread_count(threads) == 1 ? os_thread_ns() : os_clock_ns();
+}
+
 double peak_measure_read(pool *threads) {
     uint64_t *words = os_alloc(READ_BYTES), best = UINT64_MAX;
     uint64_t begin = os_clock_ns();
@@ -96,9 +101,9 @@ double peak_measure_read(pool *threads) {
     memset(words, 1, READ_BYTES);
     for (int pass = 0; pass < PASSES_MIN || os_clock_ns() - begin < PASS_NS; pass++) {
         os_sleep_ns(PAUSE_NS);
-        uint64_t start = os_clock_ns();
+        uint64_t start = read_clock_ns(threads);
         pool_run(threads, (int64_t)(READ_BYTES / READ_STEP), 1, read_steps, words);
-        uint64_t ns = os_clock_ns() - start;
+        uint64_t ns = read_clock_ns(threads) - start;
         if (ns < best) best = ns;
     }
     os_free(words);

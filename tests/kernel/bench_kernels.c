@@ -1,9 +1,10 @@
 /* Times of every kernel at the shapes of the default model (512 wide, 1536 inside, 8192 words) and
  * of 2B-4T (2560, 6912), one thread, beside the limits of this machine measured in the same run:
- * reading memory, float32 FMA, and 8-bit multiply-add. */
+ * reading memory, float32 FMA, and 8-bit multiply-add (kernel/peak.h). */
 #include "check.h"
 
 #include "base/os.h"
+#include "kernel/peak.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,76 +15,6 @@ static uint64_t clock_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-enum { PEAK_ROUNDS = 200 * 1000, PEAK_PASSES = 20 };
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-
-#define AVX2 __attribute__((target("avx2,fma")))
-
-/* Operations a second of 12 independent chains of FMA. */
-AVX2 static double fma_peak(void) {
-    uint64_t best = UINT64_MAX;
-    for (int pass = 0; pass < PEAK_PASSES; pass++) {
-        __m256 sums[12], x = _mm256_set1_ps(0.5f);
-        uint64_t start = clock_ns();
-        for (int i = 0; i < 12; i++) sums[i] = x;
-        for (int64_t r = 0; r < PEAK_ROUNDS; r++) {
-            for (int i = 0; i < 12; i++) sums[i] = _mm256_fmadd_ps(sums[i], x, x);
-            for (int i = 0; i < 12; i++) __asm__ volatile("" : "+x"(sums[i]));
-        }
-        uint64_t ns = clock_ns() - start;
-        if (ns < best) best = ns;
-    }
-    return (double)PEAK_ROUNDS * 12 * 16 / (double)best * 1e9;
-}
-
-/* Operations a second of maddubs and a 16-bit addition. */
-AVX2 static double maddubs_peak(void) {
-    uint64_t best = UINT64_MAX;
-    for (int pass = 0; pass < PEAK_PASSES; pass++) {
-        __m256i sums[8], x = _mm256_set1_epi8(1);
-        uint64_t start = clock_ns();
-        for (int i = 0; i < 8; i++) sums[i] = x;
-        for (int64_t r = 0; r < PEAK_ROUNDS; r++) {
-            for (int i = 0; i < 8; i++) {
-                __asm__ volatile("" : "+x"(x)); /* or one product would serve all */
-                sums[i] = _mm256_add_epi16(sums[i], _mm256_maddubs_epi16(x, x));
-            }
-            for (int i = 0; i < 8; i++) __asm__ volatile("" : "+x"(sums[i]));
-        }
-        uint64_t ns = clock_ns() - start;
-        if (ns < best) best = ns;
-    }
-    return (double)PEAK_ROUNDS * 8 * 64 / (double)best * 1e9;
-}
-#else
-static double fma_peak(void) {
-    return 0;
-}
-static double maddubs_peak(void) {
-    return 0;
-}
-#endif
-
-/* Bytes a second of reading 256 MiB. */
-static double read_peak(void) {
-    const size_t bytes = (size_t)256 << 20;
-    uint64_t *words = os_alloc(bytes), sums[8] = {0}, best = UINT64_MAX;
-    if (!words) return 0;
-    memset(words, 1, bytes);
-    for (int pass = 0; pass < 4; pass++) {
-        uint64_t start = clock_ns();
-        for (size_t i = 0; i < bytes / 8; i += 8)
-            for (size_t j = 0; j < 8; j++) sums[j] += words[i + j];
-        __asm__ volatile("" : : "r"(sums) : "memory");
-        uint64_t ns = clock_ns() - start;
-        if (ns < best) best = ns;
-    }
-    os_free(words);
-    return (double)bytes / (double)best * 1e9;
 }
 
 /* What a kernel runs on: tokens and the two dimensions, and buffers that fit any of them. */
@@ -304,11 +235,21 @@ int bench_run(const kernels *k, uint32_t flags, const char *filter) {
         fprintf(stderr, "check_kernels: out of memory\n");
         return 1;
     }
-    bool vectors = flags & CPU_AVX2;
-    double limits[] = {read_peak(), vectors ? fma_peak() : 0, vectors ? maddubs_peak() : 0};
-    static const char *const names[] = {"reading", "FMA", "maddubs"};
-    printf("%s; reading %.1f GB/s, FMA %.1f Gop/s, maddubs %.1f Gop/s\n", k->name, limits[0] / 1e9,
-           limits[1] / 1e9, limits[2] / 1e9);
+    peak_loops loops;
+    pool *alone;
+    weft_error err;
+    if (pool_create(1, &alone, &err)) {
+        fprintf(stderr, "check_kernels: %s\n", err.message);
+        return 1;
+    }
+    peak_find(&loops, flags);
+    const peak_loop *fma = &loops.of[PEAK_F32], *int8 = &loops.of[PEAK_INT8];
+    double limits[] = {peak_measure_read(alone), peak_measure(fma, alone),
+                       peak_measure(int8, alone)};
+    const char *const names[] = {"reading", fma->name, int8->name};
+    pool_free(&alone);
+    printf("%s; reading %.1f GB/s, %s %.1f Gop/s, %s %.1f Gop/s\n", k->name, limits[0] / 1e9,
+           names[1], limits[1] / 1e9, names[2], limits[2] / 1e9);
     printf("%-20s %5s %5s %5s %10s %8s %8s  share of limit\n", "kernel", "T", "N", "K", "us",
            "GB/s", "Gop/s");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
