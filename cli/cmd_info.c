@@ -11,6 +11,7 @@
 
 typedef struct info_settings {
     const char *model;
+    int packing;
     bool tensors, keys, json;
 } info_settings;
 
@@ -18,6 +19,8 @@ typedef struct info_settings {
 
 static const option_spec info_table[] = {
     {"model", 'm', OPTION_TEXT, PLACE(model), "FILE", 0, 0, "the same as FILE", false},
+    {"packing", 0, OPTION_CHOICE, PLACE(packing), "auto|fast|tight", 0, 0,
+     "how weights would lie in memory", false},
     {"tensors", 0, OPTION_FLAG, PLACE(tensors), NULL, 0, 0, "list every tensor", false},
     {"keys", 0, OPTION_FLAG, PLACE(keys), NULL, 0, 0, "list every metadata key", false},
     {"json", 0, OPTION_FLAG, PLACE(json), NULL, 0, 0, "one JSON object", false},
@@ -36,11 +39,13 @@ static const command_spec info_command = {
 /* ---- models ---- */
 
 /* Load it as weft would, so that what cannot run is said here; root gains "model" or "problem". */
-static void try_model(json_t *root, const char *path) {
+static void try_model(json_t *root, const char *path, int packing) {
+    weft_model_options options = WEFT_MODEL_OPTIONS_DEFAULT;
     weft_model *model;
     weft_model_info i;
     weft_error err;
-    if (weft_model_load(path, NULL, &model, &err)) {
+    options.packing = (weft_packing)packing;
+    if (weft_model_load(path, &options, &model, &err)) {
         json_object_set_new(root, "problem", json_string(err.message));
         return;
     }
@@ -50,15 +55,16 @@ static void try_model(json_t *root, const char *path) {
         root, "model",
         json_pack(
             "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-            "s:b, s:b, s:b}",
+            "s:I, s:s, s:b, s:b, s:b}",
             "name", i.name, "architecture", i.architecture, "activation", i.activation, "note",
             i.note, "layers", (json_int_t)i.layer_count, "hidden", (json_int_t)i.hidden, "ffn",
             (json_int_t)i.ffn, "heads", (json_int_t)i.heads, "kv_heads", (json_int_t)i.kv_heads,
             "head_dim", (json_int_t)i.head_dim, "vocab", (json_int_t)i.vocab, "context",
             (json_int_t)i.context, "ternary_weights", (json_int_t)i.ternary_count, "dense_weights",
             (json_int_t)i.dense_count, "mapped_bytes", (json_int_t)i.mapped_bytes, "resident_bytes",
-            (json_int_t)i.resident_bytes, "tied_head", i.tied_head, "tokenizer", i.has_tokenizer,
-            "chat_template", i.has_chat_template));
+            (json_int_t)i.resident_bytes, "ternary_bytes", (json_int_t)i.ternary_bytes, "packing",
+            i.packing == WEFT_PACKING_TIGHT ? "tight" : "fast", "tied_head", i.tied_head,
+            "tokenizer", i.has_tokenizer, "chat_template", i.has_chat_template));
 }
 
 static void show_model(const json_t *root) {
@@ -69,12 +75,12 @@ static void show_model(const json_t *root) {
         printf("  problem       weft cannot run it: %s\n", problem);
         return;
     }
-    long long n[12];
-    static const char *const names[] = {"layers",        "hidden",       "ffn",
-                                        "heads",         "kv_heads",     "head_dim",
-                                        "vocab",         "context",      "ternary_weights",
-                                        "dense_weights", "mapped_bytes", "resident_bytes"};
-    for (size_t i = 0; i < 12; i++) n[i] = json_integer_value(json_object_get(m, names[i]));
+    long long n[13];
+    static const char *const names[] = {
+        "layers",       "hidden",         "ffn",          "heads",           "kv_heads",
+        "head_dim",     "vocab",          "context",      "ternary_weights", "dense_weights",
+        "mapped_bytes", "resident_bytes", "ternary_bytes"};
+    for (size_t i = 0; i < 13; i++) n[i] = json_integer_value(json_object_get(m, names[i]));
     printf("  architecture  %s, %s\n", json_string_value(json_object_get(m, "architecture")),
            json_string_value(json_object_get(m, "activation")));
     printf("  shape         %lld layers, width %lld, feed-forward %lld, %lld heads of %lld (%lld "
@@ -93,6 +99,8 @@ static void show_model(const json_t *root) {
            json_is_true(json_object_get(m, "chat_template")) ? "yes" : "no");
     printf("  in memory     %s mapped from the file, %s allocated\n",
            report_size((uint64_t)n[10], a), report_size((uint64_t)n[11], b));
+    printf("  packing       %s, %s of ternary weights\n",
+           json_string_value(json_object_get(m, "packing")), report_size((uint64_t)n[12], a));
     const char *note = json_string_value(json_object_get(m, "note"));
     if (note && *note) printf("  note          %s\n", note);
 }
@@ -192,7 +200,7 @@ int cmd_info(int argc, char **argv) {
     if (rc) return fail("info", rc, &err);
     if (!strcmp(json_string_value(json_object_get(root, "kind")), "gguf") &&
         !json_object_get(root, "adapter"))
-        try_model(root, path);
+        try_model(root, path, s.packing);
     if (!s.json) {
         int code = show(root, path, &s);
         json_decref(root);

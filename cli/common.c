@@ -65,7 +65,8 @@ int device_check(const model_settings *s, weft_error *err) {
 weft_model_options model_options(const model_settings *s) {
     return (weft_model_options){.thread_count = (int)s->threads,
                                 .cpu_mask = (uint32_t)s->cpu_mask,
-                                .smooth = s->activations == 1};
+                                .smooth = s->activations == 1,
+                                .packing = (weft_packing)s->packing};
 }
 
 int model_open(const model_settings *s, weft_model **model, char path[PATH_BYTES],

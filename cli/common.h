@@ -13,10 +13,11 @@ typedef struct model_settings {
     const char *device;
     int64_t threads, cpu_mask;
     int activations; /* 0 int8, 1 f32 */
+    int packing;     /* a weft_packing */
 } model_settings;
 
 #define MODEL_SETTINGS_DEFAULT                                                                     \
-    { NULL, "cpu", 0, UINT32_MAX, 0 }
+    { NULL, "cpu", 0, UINT32_MAX, 0, WEFT_PACKING_AUTO }
 
 /* Rows of an option table for a `model_settings` member. */
 #define MODEL_OPTIONS(type, member)                                                                \
@@ -37,6 +38,10 @@ typedef struct model_settings {
          "MASK",       0,                                                                          \
          UINT32_MAX,   "CPU levels that may be used; 0 = plain C (to compare, not for use)",       \
          false},                                                                                   \
+        {"packing",    0,                                                                          \
+         OPTION_CHOICE, offsetof(type, member.packing),                                            \
+         "auto|fast|tight", 0,                                                                     \
+         0,   "weights in memory: 2 bits each, or 1.6 and slower; the same results", true},        \
     {                                                                                              \
         "activations", 0, OPTION_CHOICE, offsetof(type, member.activations), "int8|f32", 0, 0,     \
             "f32 leaves activations unrounded (to compare, not for use)", false                    \

@@ -67,14 +67,22 @@ WEFT_API void weft_free(void *memory);
 
 typedef struct weft_model weft_model; /* what was loaded; never changes */
 
+/* How ternary weights lie in memory. The results are the same bits. */
+typedef enum weft_packing {
+    WEFT_PACKING_AUTO, /* fast, or tight if fast would fill more than half of the memory */
+    WEFT_PACKING_FAST, /* 2 bits a weight; I2_S files are used where they are mapped */
+    WEFT_PACKING_TIGHT /* 1.625 bits a weight, slower */
+} weft_packing;
+
 typedef struct weft_model_options {
     int thread_count;  /* 0 = one a core */
     uint32_t cpu_mask; /* CPU levels that may be used: bit 0 AVX2; UINT32_MAX = all, 0 = scalar C */
     bool smooth;       /* activations are not rounded to int8: for comparisons, not for use */
+    weft_packing packing;
 } weft_model_options;
 
 #define WEFT_MODEL_OPTIONS_DEFAULT                                                                 \
-    { 0, UINT32_MAX, false }
+    { 0, UINT32_MAX, false, WEFT_PACKING_AUTO }
 
 /**
  * Load a GGUF model (BitNet or ternary Llama). Weights are mapped from the file where its layout
@@ -100,6 +108,8 @@ typedef struct weft_model_info {
     int64_t dense_count;     /* embedding, and head if it is not the same */
     uint64_t mapped_bytes;   /* used from the mapped file */
     uint64_t resident_bytes; /* allocated for repacked weights and norms */
+    uint64_t ternary_bytes;  /* of the ternary matrices, mapped or allocated */
+    weft_packing packing;    /* in use: FAST or TIGHT */
     bool tied_head, has_tokenizer, has_chat_template;
 } weft_model_info;
 

@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert((int)WEFT_PACKING_AUTO == PACKING_AUTO && (int)WEFT_PACKING_FAST == PACKING_FAST &&
+                   (int)WEFT_PACKING_TIGHT == PACKING_TIGHT,
+               "one numbering");
+
 const char *weft_version(void) {
     return WEFT_VERSION;
 }
@@ -27,6 +31,7 @@ int weft_model_begin(const weft_model_options *options, weft_model **out, weft_e
     m->smooth = o->smooth;
     m->thread_count = o->thread_count;
     m->cpu_mask = o->cpu_mask;
+    m->packing = (packing_choice)o->packing;
     int rc = backend_create_cpu(&device, &m->be, err);
     if (rc) weft_model_free(&m);
     *out = m;
@@ -36,7 +41,7 @@ int weft_model_begin(const weft_model_options *options, weft_model **out, weft_e
 int weft_model_load(const char *path, const weft_model_options *options, weft_model **out,
                     weft_error *err) {
     TRY(weft_model_begin(options, out, err));
-    int rc = model_load(path, (*out)->be, &(*out)->m, err);
+    int rc = model_load(path, (*out)->packing, (*out)->be, &(*out)->m, err);
     if (rc) weft_model_free(out);
     return rc;
 }
@@ -65,6 +70,9 @@ void weft_model_get_info(const weft_model *base, weft_model_info *info) {
                               .dense_count = c->vocab * c->hidden * (c->tied_head ? 1 : 2),
                               .mapped_bytes = m->mapped_bytes,
                               .resident_bytes = m->codes_bytes + buffer_bytes(m->norms),
+                              .ternary_bytes = model_ternary_bytes(c, m->packing),
+                              .packing = m->packing == TERNARY_TIGHT ? WEFT_PACKING_TIGHT
+                                                                     : WEFT_PACKING_FAST,
                               .tied_head = c->tied_head,
                               .has_tokenizer = m->tok != NULL,
                               .has_chat_template = m->chat != NULL};

@@ -83,7 +83,7 @@ int weft_model_synthesise(const weft_shape *shape, const weft_model_options *opt
     *out = NULL;
     TRY(shape_config(shape, &c, err));
     TRY(weft_model_begin(options, out, err));
-    int rc = model_synthesise(&c, BENCH_SEED, (*out)->be, &(*out)->m, err);
+    int rc = model_synthesise(&c, BENCH_SEED, (*out)->packing, (*out)->be, &(*out)->m, err);
     if (rc) weft_model_free(out);
     return rc;
 }

@@ -12,6 +12,7 @@ struct weft_model {
     bool smooth;
     int thread_count; /* as asked for */
     uint32_t cpu_mask;
+    packing_choice packing;
 };
 
 struct weft_adapter {

@@ -72,6 +72,15 @@ void os_map_close(os_map *map) {
     *map = (os_map){0};
 }
 
+void os_map_release(const os_map *map, const uint8_t *data, size_t size) {
+    long page = sysconf(_SC_PAGESIZE);
+    if (!map->data || page <= 0) return;
+    size_t unit = (size_t)page, begin = round_up((size_t)(data - map->data), unit);
+    size_t end = (size_t)(data - map->data) + size;
+    end = end == map->size ? round_up(end, unit) : end / unit * unit;
+    if (begin < end) madvise((void *)(uintptr_t)(map->data + begin), end - begin, MADV_DONTNEED);
+}
+
 /* Read up to size bytes; *done says how many there were before the end of the file. */
 static bool read_all(int fd, char *data, size_t size, size_t *done) {
     *done = 0;

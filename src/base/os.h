@@ -18,6 +18,10 @@ typedef struct os_map {
 int os_map_open(const char *path, os_map *map, weft_error *err);
 void os_map_close(os_map *map); /* NULL data is allowed; clears *map */
 
+/* Let the memory go that holds [data, data + size) of the mapping, but for pages that it shares
+ * with what lies beside it. The contents stay: they are read from the file again when used. */
+void os_map_release(const os_map *map, const uint8_t *data, size_t size);
+
 /* Read a whole regular file into a fresh buffer with a NUL after it (*size excludes it); refuses
  * files over limit bytes with WEFT_ERR_RANGE. The caller frees *data. */
 int os_read_file(const char *path, size_t limit, char **data, size_t *size, weft_error *err);

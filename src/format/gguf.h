@@ -51,6 +51,8 @@ int gguf_open(const char *path, gguf_file **out, weft_error *err);
 
 /* The same over memory, which is borrowed and must outlive the file. */
 int gguf_parse(const void *data, size_t size, gguf_file **out, weft_error *err);
+/* Let the memory of a tensor's mapped data go; it is read from the file again when it is used. */
+void gguf_release(const gguf_file *f, const tensor_view *t);
 void gguf_close(gguf_file **file); /* NULL allowed; clears *file */
 
 uint32_t gguf_version(const gguf_file *file);

@@ -387,6 +387,10 @@ int gguf_open(const char *path, gguf_file **out, weft_error *err) {
     return WEFT_OK;
 }
 
+void gguf_release(const gguf_file *f, const tensor_view *t) {
+    os_map_release(&f->map, t->data, t->size_bytes);
+}
+
 void gguf_close(gguf_file **file) {
     gguf_file *f = *file;
     if (!f) return;

@@ -19,12 +19,13 @@
 typedef struct packer {
     uint8_t *out;
     int64_t cols, col; /* col: how far the current row is filled */
+    ternary_packing packing;
     uint8_t block[TERNARY_BLOCK];
 } packer;
 
 static void flush_block(packer *p) {
-    ternary_pack_block(p->block, p->out);
-    p->out += TERNARY_BLOCK_BYTES;
+    ternary_pack(p->packing, p->block, p->out);
+    p->out += ternary_block_bytes(p->packing);
 }
 
 static void pack_codes(packer *p, const uint8_t *codes, int64_t count) {
@@ -94,8 +95,7 @@ static int find_code_3(const uint8_t *codes, int64_t count) {
     return -1;
 }
 
-static int repack_i2s(const tensor_view *t, uint8_t *codes, float *scale, weft_error *err) {
-    packer p = {.out = codes, .cols = t->shape[1]};
+static int repack_i2s(const tensor_view *t, packer *p, float *scale, weft_error *err) {
     uint8_t unpacked[TERNARY_BLOCK];
     *scale = repack_i2s_scale(t);
     TRY(check_scale(t->name, *scale, err));
@@ -105,9 +105,9 @@ static int repack_i2s(const tensor_view *t, uint8_t *codes, float *scale, weft_e
         int bad = find_code_3(unpacked, TERNARY_BLOCK);
         if (bad >= 0) {
             int64_t index = i * TERNARY_BLOCK + bad;
-            return fail_code(err, t->name, index / p.cols, index % p.cols);
+            return fail_code(err, t->name, index / p->cols, index % p->cols);
         }
-        pack_codes(&p, unpacked, TERNARY_BLOCK);
+        pack_codes(p, unpacked, TERNARY_BLOCK);
     }
     return WEFT_OK;
 }
@@ -138,10 +138,9 @@ static int find_tq_scale(const tensor_view *t, size_t block_bytes, float *scale,
     return WEFT_OK;
 }
 
-static int repack_tq(const tensor_view *t, uint8_t *codes, float *scale, weft_error *err) {
+static int repack_tq(const tensor_view *t, packer *p, float *scale, weft_error *err) {
     bool is_tq1 = t->type == TENSOR_TQ1_0;
     size_t block_bytes = is_tq1 ? REPACK_TQ1_BYTES : REPACK_TQ2_BYTES;
-    packer p = {.out = codes, .cols = t->shape[1]};
     uint8_t unpacked[REPACK_TQ_BLOCK];
     TRY(find_tq_scale(t, block_bytes, scale, err));
     int64_t blocks = tensor_count(t) / REPACK_TQ_BLOCK;
@@ -154,10 +153,10 @@ static int repack_tq(const tensor_view *t, uint8_t *codes, float *scale, weft_er
         int bad = is_tq1 ? -1 : find_code_3(unpacked, REPACK_TQ_BLOCK);
         if (bad >= 0) {
             int64_t index = i * REPACK_TQ_BLOCK + bad;
-            return fail_code(err, t->name, index / p.cols, index % p.cols);
+            return fail_code(err, t->name, index / p->cols, index % p->cols);
         }
         if (block_scale(t, i, block_bytes) == 0) memset(unpacked, 1, sizeof unpacked);
-        pack_codes(&p, unpacked, REPACK_TQ_BLOCK);
+        pack_codes(p, unpacked, REPACK_TQ_BLOCK);
     }
     return WEFT_OK;
 }
@@ -199,10 +198,9 @@ static int find_magnitude(const tensor_view *t, float *largest, weft_error *err)
     return WEFT_OK;
 }
 
-static int repack_floats(const tensor_view *t, uint8_t *codes, float *scale, weft_error *err) {
+static int repack_floats(const tensor_view *t, packer *p, float *scale, weft_error *err) {
     float s;
     TRY(find_magnitude(t, &s, err));
-    packer p = {.out = codes, .cols = t->shape[1]};
     uint8_t chunk[CHUNK];
     walk w;
     for (walk_begin(&w, t); walk_next(&w);) {
@@ -212,21 +210,32 @@ static int repack_floats(const tensor_view *t, uint8_t *codes, float *scale, wef
             if (!zero && !one) return fail_value(err, t, w.first + i, v);
             chunk[i] = zero ? 1 : v > 0 ? 2 : 0;
         }
-        pack_codes(&p, chunk, w.next - w.first);
+        pack_codes(p, chunk, w.next - w.first);
     }
     *scale = s;
     return WEFT_OK;
 }
 
-int repack_ternary(const tensor_view *t, uint8_t *codes, float *scale, weft_error *err) {
+int repack_ternary_as(const tensor_view *t, ternary_packing packing, uint8_t *codes, float *scale,
+                      weft_error *err) {
     TRY(check_matrix(t, err));
-    if (t->type == TENSOR_I2_S) return repack_i2s(t, codes, scale, err);
-    if (t->type == TENSOR_TQ1_0 || t->type == TENSOR_TQ2_0) return repack_tq(t, codes, scale, err);
-    if (is_float(t->type)) return repack_floats(t, codes, scale, err);
+    packer p = {.out = codes, .cols = t->shape[1], .packing = packing};
+    if (t->type == TENSOR_I2_S) return repack_i2s(t, &p, scale, err);
+    if (t->type == TENSOR_TQ1_0 || t->type == TENSOR_TQ2_0) return repack_tq(t, &p, scale, err);
+    if (is_float(t->type)) return repack_floats(t, &p, scale, err);
     return err_set(err, WEFT_ERR_UNSUPPORTED,
                    "'%.100s' has type %s, which holds no ternary weights weft reads (I2_S, TQ1_0, "
                    "TQ2_0, F16, BF16 or F32)",
                    t->name, tensor_type_name(t->type));
+}
+
+void repack_tight(const ternary_matrix *fast, uint8_t *codes) {
+    size_t blocks = (size_t)fast->rows * ternary_row_bytes(fast->cols) / TERNARY_BLOCK_BYTES;
+    uint8_t unpacked[TERNARY_BLOCK];
+    for (size_t i = 0; i < blocks; i++) {
+        repack_unpack_block(fast->codes + i * TERNARY_BLOCK_BYTES, unpacked);
+        ternary_pack_tight_block(unpacked, codes + i * TERNARY_TIGHT_BYTES);
+    }
 }
 
 bool repack_is_ternary(const tensor_view *t) {
@@ -315,8 +324,12 @@ int repack_quantise(const tensor_view *t, uint8_t *codes, float *scale, weft_err
     return WEFT_OK;
 }
 
-static bool has_code_3(const uint8_t *codes, size_t size) {
+static bool has_code_3(ternary_packing packing, const uint8_t *codes, size_t size) {
     uint8_t seen = 0;
+    if (packing == TERNARY_TIGHT) {
+        for (size_t i = 0; i < size; i++) seen |= codes[i] > TERNARY_TIGHT_MAX;
+        return seen;
+    }
     for (size_t i = 0; i < size; i++) seen |= codes[i] & codes[i] >> 1;
     return seen & 0x55;
 }
@@ -330,11 +343,11 @@ static int find_bad_code(const ternary_matrix *w, int64_t row, const char *name,
 
 int repack_check(const ternary_matrix *w, const char *name, weft_error *err) {
     TRY(check_scale(name, w->scale, err));
-    size_t row_bytes = ternary_row_bytes(w->cols);
+    size_t row_bytes = ternary_row_bytes_of(w->packing, w->cols);
     ternary_matrix padded = *w;
     padded.cols = ternary_padded(w->cols);
     for (int64_t row = 0; row < w->rows; row++) {
-        if (has_code_3(w->codes + (size_t)row * row_bytes, row_bytes))
+        if (has_code_3(w->packing, w->codes + (size_t)row * row_bytes, row_bytes))
             return find_bad_code(w, row, name, err);
         for (int64_t col = w->cols; col < padded.cols; col++)
             if (ternary_get(&padded, row, col))

@@ -14,14 +14,23 @@
  * repack_check. */
 bool repack_in_place(const tensor_view *t, ternary_matrix *w);
 
-/* Turn t (2-D, of any ternary-holding type) into codes (rows * ternary_row_bytes(cols) bytes, the
- * caller's) and one scale:
+/* Turn t (2-D, of any ternary-holding type) into codes (rows * ternary_row_bytes_of(packing, cols)
+ * bytes, the caller's) and one scale:
  *   I2_S, any row length; TQ1_0, TQ2_0: one scale a tensor, so blocks whose f16 scale d differs
  * from the largest by more than 2^-10 relative are an error that names the block (all-zero blocks
  * have d = 0); F32, F16, BF16 holding {-s, 0, +s}: s is the largest magnitude, each value within
  * 1e-3 of it or of 0. Refuses NaN, infinities, negative scales and other values with
  * WEFT_ERR_NUMERIC or WEFT_ERR_FORMAT, naming the element. */
-int repack_ternary(const tensor_view *t, uint8_t *codes, float *scale, weft_error *err);
+int repack_ternary_as(const tensor_view *t, ternary_packing packing, uint8_t *codes, float *scale,
+                      weft_error *err);
+static inline int repack_ternary(const tensor_view *t, uint8_t *codes, float *scale,
+                                 weft_error *err) {
+    return repack_ternary_as(t, TERNARY_FAST, codes, scale, err);
+}
+
+/* A fast matrix without codes 3 as tight codes: rows * ternary_row_bytes_of(TERNARY_TIGHT, cols).
+ */
+void repack_tight(const ternary_matrix *fast, uint8_t *codes);
 
 /* True if t is an F32/F16/BF16 matrix of ternary values {-s, 0, +s} (cheap: stops at the first
  * other). */
@@ -38,8 +47,9 @@ int repack_hf_packed(const tensor_view *t, uint8_t *codes, weft_error *err);
  * infinity: WEFT_ERR_NUMERIC with the element. */
 int repack_quantise(const tensor_view *t, uint8_t *codes, float *scale, weft_error *err);
 
-/* Refuse codes 3 in a borrowed matrix, padding included (where cols % 128 != 0 it must be code 1),
- * and a scale that is not finite and positive (0 is allowed: an all-zero tensor). */
+/* Refuse codes 3 (in a tight matrix bytes above 242) in a borrowed matrix, padding included (where
+ * cols % 128 != 0 it must be code 1), and a scale that is not finite and positive (0 is allowed: an
+ * all-zero tensor). */
 int repack_check(const ternary_matrix *w, const char *name, weft_error *err);
 
 /* `count` values of a dense type (F32, F16, BF16, F64, Q8_0, Q6_K, Q4_0, TQ1_0, TQ2_0, I2_S) to

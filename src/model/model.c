@@ -1,6 +1,6 @@
 /* Loading a GGUF model: every tensor is found by name, checked and put on the device. Ternary
- * matrices in I2_S are used from the mapped file; other encodings are repacked into one allocation.
- */
+ * matrices in I2_S are used from the mapped file; other encodings, and the tight packing, are
+ * repacked into one allocation, and the file's part is let go. */
 #include "model/model.h"
 
 #include "base/os.h"
@@ -85,13 +85,15 @@ static int load_ternary(loader *l, int64_t layer, target which, weft_error *err)
     snprintf(name, sizeof name, "%s.weight", base);
     const tensor_view *t = find(m, name, w.rows, w.cols, err);
     if (!t) return WEFT_ERR_FORMAT;
-    if (repack_in_place(t, &w)) {
+    if (m->packing == TERNARY_FAST && repack_in_place(t, &w)) {
         m->mapped_bytes += t->size_bytes;
     } else {
         uint8_t *codes = m->codes + l->codes_used;
-        TRY(repack_ternary(t, codes, &w.scale, err));
+        TRY(repack_ternary_as(t, m->packing, codes, &w.scale, err));
+        gguf_release(m->file, t);
         w.codes = codes;
-        l->codes_used += (size_t)w.rows * ternary_row_bytes(w.cols);
+        w.packing = m->packing;
+        l->codes_used += (size_t)w.rows * ternary_row_bytes_of(w.packing, w.cols);
     }
     TRY(repack_check(&w, name, err));
     TRY(apply_scale_tensor(m, base, &w.scale, err));
@@ -113,7 +115,8 @@ static int count_repacked(const model *m, size_t *total, weft_error *err) {
                      target_tensor((target)which));
             const tensor_view *t = find(m, name, rows, cols, err);
             if (!t) return WEFT_ERR_FORMAT;
-            if (!repack_in_place(t, &unused)) *total += (size_t)rows * ternary_row_bytes(cols);
+            if (m->packing == TERNARY_TIGHT || !repack_in_place(t, &unused))
+                *total += (size_t)rows * ternary_row_bytes_of(m->packing, cols);
         }
     }
     return WEFT_OK;
@@ -224,7 +227,25 @@ static int load_tensors(model *m, weft_error *err) {
     return WEFT_OK;
 }
 
-int model_load(const char *path, backend *be, model **out, weft_error *err) {
+size_t model_ternary_bytes(const config *c, ternary_packing packing) {
+    size_t layer_bytes = 0;
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        int64_t rows, cols;
+        config_target_shape(c, (target)t, &rows, &cols);
+        layer_bytes += (size_t)rows * ternary_row_bytes_of(packing, cols);
+    }
+    return (size_t)c->layer_count * layer_bytes;
+}
+
+ternary_packing model_packing(const config *c, packing_choice choice, uint64_t memory_bytes) {
+    if (choice == PACKING_FAST) return TERNARY_FAST;
+    if (choice == PACKING_TIGHT) return TERNARY_TIGHT;
+    bool scarce = memory_bytes && model_ternary_bytes(c, TERNARY_FAST) > memory_bytes / 2;
+    return scarce ? TERNARY_TIGHT : TERNARY_FAST;
+}
+
+int model_load(const char *path, packing_choice packing, backend *be, model **out,
+               weft_error *err) {
     int rc;
     model *m = calloc(1, sizeof *m);
     *out = NULL;
@@ -232,7 +253,10 @@ int model_load(const char *path, backend *be, model **out, weft_error *err) {
     m->be = be;
     TRY_OR(gguf_open(path, &m->file, err), fail); /* its messages name the path */
     rc = config_from_gguf(m->file, &m->cfg, err);
-    if (!rc) rc = load_tensors(m, err);
+    if (!rc) {
+        m->packing = model_packing(&m->cfg, packing, os_memory_bytes());
+        rc = load_tensors(m, err);
+    }
     if (!rc) rc = load_text(m, err);
     if (rc) {
         err_prefix(err, "%s", path);

@@ -4,6 +4,7 @@
 
 #include "base/os.h"
 #include "base/rng.h"
+#include "format/repack.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,6 +50,23 @@ static int fill_ones(model *m, size_t at, int64_t n, view *out, weft_error *err)
     return WEFT_OK;
 }
 
+/* The same values in either packing. */
+static int random_matrix(ternary_matrix *w, uint8_t *codes, uint64_t seed, weft_error *err) {
+    ternary_matrix fast = *w;
+    fast.packing = TERNARY_FAST;
+    if (w->packing == TERNARY_FAST) {
+        random_codes(&fast, codes, seed);
+        return WEFT_OK;
+    }
+    uint8_t *first = os_alloc((size_t)w->rows * ternary_row_bytes(w->cols));
+    if (!first) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
+    fast.codes = first;
+    random_codes(&fast, first, seed);
+    repack_tight(&fast, codes);
+    os_free(first);
+    return WEFT_OK;
+}
+
 static int synthesise_layer(model *m, int64_t i, uint64_t seed, size_t *norm_at, uint8_t **codes,
                             weft_error *err) {
     const config *c = &m->cfg;
@@ -60,11 +78,11 @@ static int synthesise_layer(model *m, int64_t i, uint64_t seed, size_t *norm_at,
         *norm_at += round_up((size_t)widths[k] * sizeof(float), 64);
     }
     for (int t = 0; t < TARGET_COUNT; t++) {
-        ternary_matrix matrix = {.codes = *codes};
+        ternary_matrix matrix = {.codes = *codes, .packing = m->packing};
         config_target_shape(c, (target)t, &matrix.rows, &matrix.cols);
         matrix.scale = 1.2f / sqrtf((float)matrix.cols); /* keeps activations near 1 */
-        random_codes(&matrix, *codes, rng_split(seed, (uint64_t)(i * TARGET_COUNT + t)));
-        *codes += (size_t)matrix.rows * ternary_row_bytes(matrix.cols);
+        TRY(random_matrix(&matrix, *codes, rng_split(seed, (uint64_t)(i * TARGET_COUNT + t)), err));
+        *codes += (size_t)matrix.rows * ternary_row_bytes_of(matrix.packing, matrix.cols);
         TRY(ternary_weight_create(m->be, &matrix, &w->proj[t], err));
     }
     return WEFT_OK;
@@ -72,13 +90,8 @@ static int synthesise_layer(model *m, int64_t i, uint64_t seed, size_t *norm_at,
 
 static int synthesise(model *m, uint64_t seed, weft_error *err) {
     const config *c = &m->cfg;
-    size_t layer_bytes = 0, embed_bytes = (size_t)(c->vocab * c->hidden) * 2, norm_at = 0;
-    for (int t = 0; t < TARGET_COUNT; t++) {
-        int64_t rows, cols;
-        config_target_shape(c, (target)t, &rows, &cols);
-        layer_bytes += (size_t)rows * ternary_row_bytes(cols);
-    }
-    m->codes_bytes = layer_bytes * (size_t)c->layer_count + embed_bytes;
+    size_t embed_bytes = (size_t)(c->vocab * c->hidden) * 2, norm_at;
+    m->codes_bytes = model_ternary_bytes(c, m->packing) + embed_bytes;
     m->codes = os_alloc(m->codes_bytes);
     m->layers = calloc((size_t)c->layer_count, sizeof *m->layers);
     if (!m->codes || !m->layers) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
@@ -100,14 +113,15 @@ static int synthesise(model *m, uint64_t seed, weft_error *err) {
     return WEFT_OK;
 }
 
-int model_synthesise(const config *shape, uint64_t seed, backend *be, model **out,
-                     weft_error *err) {
+int model_synthesise(const config *shape, uint64_t seed, packing_choice packing, backend *be,
+                     model **out, weft_error *err) {
     model *m = calloc(1, sizeof *m);
     *out = NULL;
     if (!m) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     m->be = be;
     m->cfg = *shape;
     m->cfg.tied_head = true;
+    m->packing = model_packing(shape, packing, os_memory_bytes());
     int rc = synthesise(m, seed, err);
     if (rc) model_free(&m);
     *out = m;

@@ -31,11 +31,11 @@ static uint64_t hash_ends(uint64_t hash, const uint8_t *data, size_t size) {
     return hash_word(hash_bytes(hash, data + size - sample, sample), size);
 }
 
-/* The shape, and both ends of every tensor: no need to read gigabytes to tell two models apart. */
+/* The shape, and both ends of every tensor: no need to read gigabytes to tell two models apart. How
+ * a file's weights are packed in memory does not count. */
 static uint64_t model_fingerprint(const model *m) {
     uint64_t hash = hash_f64(hash_config(HASH_START, &m->cfg), m->mean_scale);
-    hash = hash_ends(hash, m->codes, m->codes_bytes);
-    if (!m->file) return hash;
+    if (!m->file) return hash_ends(hash, m->codes, m->codes_bytes);
     for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
         const tensor_view *t = gguf_tensor_at(m->file, i);
         hash = hash_ends(hash_text(hash, t->name), t->data, t->size_bytes);

@@ -67,6 +67,8 @@ static void test_info(void **state) {
     /* Two bits a weight and a BF16 embedding from the mapping; only the norms are copied. */
     assert_true(info.mapped_bytes >= (uint64_t)info.ternary_count / 4 + 8192 * 512 * 2);
     assert_true(info.resident_bytes < 200000);
+    assert_int_equal(info.packing, WEFT_PACKING_FAST);
+    assert_int_equal(info.ternary_bytes, info.ternary_count / 4);
     assert_true(info.tied_head && info.has_tokenizer && info.has_chat_template);
     assert_string_equal(weft_version(), WEFT_VERSION);
 }
@@ -242,6 +244,30 @@ static void logits_with(const weft_adapter *const *adapters, const float *scales
     ok(weft_session_set_adapters(s, adapters, scales, count, &err), &err);
     ok(weft_session_eval(s, text, LONG, logits, &err), &err);
     weft_session_free(&s);
+}
+
+/* The tight packing: less memory by the computed amount, the same logits bit for bit. */
+static void test_packing(void **state) {
+    (void)state;
+    weft_model_options o = WEFT_MODEL_OPTIONS_DEFAULT;
+    weft_model_info fast, tight;
+    weft_model *standard = model;
+    weft_error err;
+    logits_with(NULL, NULL, 0, one);
+    weft_model_get_info(model, &fast);
+    o.packing = WEFT_PACKING_TIGHT;
+    ok(weft_model_load(MODEL, &o, &model, &err), &err);
+    logits_with(NULL, NULL, 0, other);
+    weft_model_get_info(model, &tight);
+    weft_model_free(&model);
+    model = standard;
+    assert_memory_equal(one, other, (size_t)vocab * sizeof *one);
+    assert_int_equal(tight.packing, WEFT_PACKING_TIGHT);
+    assert_int_equal(tight.ternary_bytes, (uint64_t)fast.ternary_count / 128 * 26);
+    assert_int_equal(tight.resident_bytes, fast.resident_bytes + tight.ternary_bytes);
+    assert_int_equal(tight.mapped_bytes, 8192 * 512 * 2); /* the embedding */
+    assert_true(tight.resident_bytes + tight.mapped_bytes <
+                fast.resident_bytes + fast.mapped_bytes);
 }
 
 static void test_eval_in_pieces(void **state) {
@@ -485,6 +511,7 @@ int main(void) {
                                        cmocka_unit_test(test_tokens_go_round),
                                        cmocka_unit_test(test_special_tokens),
                                        cmocka_unit_test(test_chat_render),
+                                       cmocka_unit_test(test_packing),
                                        cmocka_unit_test(test_eval_in_pieces),
                                        cmocka_unit_test(test_session_options),
                                        cmocka_unit_test(test_same_seed_same_text),

@@ -179,6 +179,31 @@ static void test_writer_large(void **state) {
     free(data);
 }
 
+/* Whole pages of the part leave memory, the last of the file too; the contents come back. */
+static void test_map_release(void **state) {
+    (void)state;
+    const size_t size = (24 << 20) + 5, begin = 100, count = size - begin;
+    unsigned char *data = malloc(size);
+    weft_error err;
+    os_map map;
+    assert_non_null(data);
+    for (size_t i = 0; i < size; i++) data[i] = (unsigned char)(i * 7 >> 3);
+    assert_int_equal(os_write_file(in_folder("released"), data, size, &err), WEFT_OK);
+    assert_int_equal(os_map_open(in_folder("released"), &map, &err), WEFT_OK);
+    assert_memory_equal(map.data, data, size);
+    uint64_t before = os_rss_bytes();
+    os_map_release(&map, map.data + begin, count);
+    uint64_t after = os_rss_bytes();
+    assert_true(before == 0 || after + (16 << 20) < before); /* 0: not known here */
+    assert_memory_equal(map.data, data, size);
+    os_map_release(&map, map.data + 1, 4000); /* no whole page */
+    os_map_release(&map, map.data + size, 0);
+    assert_memory_equal(map.data, data, size);
+    os_map_close(&map);
+    os_map_release(&map, NULL, 0);
+    free(data);
+}
+
 static void test_two_writers(void **state) {
     (void)state;
     weft_error err;
@@ -558,6 +583,7 @@ int main(void) {
         cmocka_unit_test(test_read_limit),
         cmocka_unit_test(test_writer_keeps_the_old_file),
         cmocka_unit_test(test_writer_large),
+        cmocka_unit_test(test_map_release),
         cmocka_unit_test(test_two_writers),
         cmocka_unit_test(test_stale_partial_file_is_taken_over),
         cmocka_unit_test(test_full_disk),

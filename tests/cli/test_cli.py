@@ -62,6 +62,10 @@ class Models(WeftCase):
         facts = self.json("info", "--json")
         self.assertEqual(facts["model"]["layers"], 12)
         self.assertEqual(facts["model"]["ternary_weights"], 37748736)
+        self.assertEqual(facts["model"]["packing"], "fast")
+        tight = self.json("info", "--packing", "tight", "--json")["model"]
+        self.assertEqual(tight["packing"], "tight")
+        self.assertEqual(tight["ternary_bytes"], 37748736 // 128 * 26)
         self.assertIn("blk.0.attn_q.weight", self.weft("info", MODEL, "--tensors")[0])
 
     def test_default_model(self):

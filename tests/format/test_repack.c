@@ -43,6 +43,28 @@ static uint8_t *new_codes(int64_t rows, int64_t cols) {
     return codes;
 }
 
+/* A file tensor straight to tight, and by way of fast: the same bytes and values. */
+static void tight_trip(const tensor_view *t, const ternary_matrix *fast) {
+    weft_error err;
+    float scale;
+    size_t size = (size_t)fast->rows * ternary_row_bytes_of(TERNARY_TIGHT, fast->cols);
+    uint8_t *codes = malloc(size), *again = malloc(size);
+    ternary_matrix w = {codes, fast->rows, fast->cols, fast->scale, TERNARY_TIGHT};
+    assert_int_equal(repack_ternary_as(t, TERNARY_TIGHT, codes, &scale, &err), WEFT_OK);
+    assert_true(scale == fast->scale);
+    repack_tight(fast, again);
+    assert_memory_equal(codes, again, size);
+    for (int64_t i = 0; i < w.rows * w.cols; i++)
+        assert_int_equal(ternary_get(&w, i / w.cols, i % w.cols),
+                         ternary_get(fast, i / w.cols, i % w.cols));
+    assert_int_equal(repack_check(&w, "w", &err), WEFT_OK);
+    codes[size - 3] = TERNARY_TIGHT_MAX + 1;
+    assert_int_equal(repack_check(&w, "w", &err), WEFT_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "code 3"));
+    free(codes);
+    free(again);
+}
+
 static void round_trip(tensor_type type, int64_t rows, int64_t cols) {
     weft_error err;
     ternary_matrix w = random_matrix(rows, cols);
@@ -57,6 +79,7 @@ static void round_trip(tensor_type type, int64_t rows, int64_t cols) {
     for (int64_t i = 0; i < rows * cols; i++)
         assert_true(values[i] == SCALE * (float)ternary_get(&w, i / cols, i % cols));
     assert_int_equal(repack_find_nonfinite(&t), -1);
+    tight_trip(&t, &w);
     bool is_float = tensor_block_values(type) == 1;
     assert_int_equal(repack_is_ternary(&t), is_float);
     ternary_matrix borrowed;

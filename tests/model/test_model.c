@@ -24,7 +24,7 @@ static void refused(const gg_spec *spec, int status, const char *one, const char
     weft_error err;
     model *m;
     ok(gg_write(spec, path, &err), &err);
-    int rc = model_load(path, be, &m, &err);
+    int rc = model_load(path, PACKING_FAST, be, &m, &err);
     if (rc != status || !strstr(err.message, one) || !strstr(err.message, other))
         fail_msg("status %d, expected %d '%s' '%s': %s", rc, status, one, other, err.message);
     assert_null(m);
@@ -128,7 +128,7 @@ static void test_claims_are_not_believed(void **state) {
     ok(gguf_writer_save(w, path, &err), &err);
     gguf_writer_free(&w);
     uint64_t before = os_peak_rss_bytes();
-    assert_int_equal(model_load(path, be, &m, &err), WEFT_ERR_FORMAT);
+    assert_int_equal(model_load(path, PACKING_FAST, be, &m, &err), WEFT_ERR_FORMAT);
     assert_non_null(strstr(err.message, "blk.0.attn_q.weight is missing"));
     assert_true(os_peak_rss_bytes() - before < 64u << 20);
 }
@@ -138,13 +138,15 @@ static void test_claims_are_not_believed(void **state) {
 static const int32_t text[] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9};
 enum { TEXT = sizeof text / sizeof *text };
 
+static packing_choice packing = PACKING_FAST; /* of logits_of */
+
 static void logits_of(const gg_spec *spec, bool smooth, float *logits, model **keep) {
     weft_error err;
     model *m;
     session *s;
     session_options o = {.smooth = smooth};
     ok(gg_write(spec, path, &err), &err);
-    ok(model_load(path, be, &m, &err), &err);
+    ok(model_load(path, packing, be, &m, &err), &err);
     ok(session_create(m, &o, &s, &err), &err);
     ok(session_eval(s, text, TEXT, NULL, logits, &err), &err);
     session_free(&s);
@@ -170,6 +172,83 @@ static void test_encodings_are_one_model(void **state) {
         assert_memory_equal(one, other, sizeof one);
         assert_true(m->codes_bytes > 0);
         model_free(&m);
+    }
+}
+
+static void test_packings_are_one_model(void **state) {
+    (void)state;
+    static const tensor_type types[] = {TENSOR_I2_S, TENSOR_TQ1_0, TENSOR_TQ2_0, TENSOR_BF16};
+    for (size_t i = 0; i < 2 * sizeof types / sizeof *types; i++) {
+        gg_spec spec = {.type = types[i / 2]};
+        model *fast, *tight;
+        logits_of(&spec, i & 1, one, &fast);
+        packing = PACKING_TIGHT;
+        logits_of(&spec, i & 1, other, &tight);
+        packing = PACKING_FAST;
+        assert_memory_equal(one, other, sizeof one);
+        size_t size = model_ternary_bytes(&tight->cfg, TERNARY_TIGHT);
+        assert_int_equal(fast->packing, TERNARY_FAST);
+        assert_int_equal(tight->packing, TERNARY_TIGHT);
+        assert_int_equal(tight->codes_bytes, size);
+        assert_int_equal(size, model_ternary_bytes(&fast->cfg, TERNARY_FAST) / 32 * 26);
+        assert_int_equal(tight->mapped_bytes, GG_VOCAB * GG_HIDDEN * sizeof(float));
+        assert_true(tight->mean_scale == fast->mean_scale);
+        model_free(&fast);
+        model_free(&tight);
+    }
+}
+
+static void test_packing_by_memory(void **state) {
+    (void)state;
+    config c = {.layer_count = 10,
+                .hidden = 1280,
+                .ffn = 2560,
+                .heads = 10,
+                .kv_heads = 10,
+                .head_dim = 128};
+    uint64_t fast = 10 * (4 * 1280 * 1280 + 3 * 1280 * 2560) / 4;
+    assert_int_equal(model_ternary_bytes(&c, TERNARY_FAST), fast);
+    assert_int_equal(model_packing(&c, PACKING_AUTO, 2 * fast), TERNARY_FAST);
+    assert_int_equal(model_packing(&c, PACKING_AUTO, 2 * fast - 2), TERNARY_TIGHT);
+    assert_int_equal(model_packing(&c, PACKING_AUTO, 0), TERNARY_FAST); /* not known */
+    assert_int_equal(model_packing(&c, PACKING_FAST, 1000), TERNARY_FAST);
+    assert_int_equal(model_packing(&c, PACKING_TIGHT, 1u << 30), TERNARY_TIGHT);
+}
+
+/* Random weights do not depend on the packing either. */
+static void test_random_models(void **state) {
+    (void)state;
+    weft_error err;
+    model *m[2];
+    config c = {.layer_count = 1,
+                .hidden = 96,
+                .ffn = 200,
+                .heads = 4,
+                .kv_heads = 2,
+                .head_dim = 24,
+                .vocab = 32,
+                .context = 16,
+                .norm_epsilon = 1e-5f,
+                .rope_base = 10000,
+                .tied_head = true};
+    for (int i = 0; i < 2; i++)
+        ok(model_synthesise(&c, 3, i ? PACKING_TIGHT : PACKING_FAST, be, &m[i], &err), &err);
+    const uint8_t *codes[2];
+    for (int i = 0; i < 2; i++) codes[i] = m[i]->codes + c.vocab * c.hidden * 2;
+    for (int t = 0; t < TARGET_COUNT; t++) {
+        ternary_matrix w[2] = {{.packing = TERNARY_FAST}, {.packing = TERNARY_TIGHT}};
+        for (int i = 0; i < 2; i++) {
+            config_target_shape(&c, (target)t, &w[i].rows, &w[i].cols);
+            w[i].codes = codes[i];
+            codes[i] += (size_t)w[i].rows * ternary_row_bytes_of(w[i].packing, w[i].cols);
+        }
+        for (int64_t k = 0; k < w[0].rows * w[0].cols; k++)
+            assert_int_equal(ternary_get(&w[0], k / w[0].cols, k % w[0].cols),
+                             ternary_get(&w[1], k / w[0].cols, k % w[0].cols));
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_ptr_equal(codes[i], m[i]->codes + m[i]->codes_bytes);
+        model_free(&m[i]);
     }
 }
 
@@ -220,7 +299,7 @@ static void test_interleaved_rows(void **state) {
     ok(gg_write(&(gg_spec){.architecture = "llama", .type = TENSOR_TQ2_0, .hf_rows = true}, path,
                 &err),
        &err);
-    ok(model_load(path, be, &m, &err), &err);
+    ok(model_load(path, PACKING_FAST, be, &m, &err), &err);
     assert_true(m->cfg.rope_interleaved);
     m->cfg.rope_interleaved = false;
     ok(session_create(m, &o, &s, &err), &err);
@@ -256,6 +335,9 @@ int main(void) {
                                        cmocka_unit_test(test_scale_tensors_refused),
                                        cmocka_unit_test(test_claims_are_not_believed),
                                        cmocka_unit_test(test_encodings_are_one_model),
+                                       cmocka_unit_test(test_packings_are_one_model),
+                                       cmocka_unit_test(test_packing_by_memory),
+                                       cmocka_unit_test(test_random_models),
                                        cmocka_unit_test(test_scale_tensors_multiply),
                                        cmocka_unit_test(test_heads),
                                        cmocka_unit_test(test_interleaved_rows)};

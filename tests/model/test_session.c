@@ -178,7 +178,7 @@ static int begin(void **state) {
     for (size_t i = 0; i < TEXT; i++) text[i] = (int32_t)rng_below(4, i, GG_VOCAB);
     int rc = backend_create_cpu(NULL, &be, &err);
     if (!rc) rc = gg_write(&spec, path, &err);
-    if (!rc) rc = model_load(path, be, &m, &err);
+    if (!rc) rc = model_load(path, PACKING_FAST, be, &m, &err);
     remove(path);
     return rc;
 }

@@ -13,6 +13,7 @@ typedef struct oracle {
     json_t *plain, *exact;   /* oracle.json, exact.json */
     safetensors_file *t, *x; /* oracle.safetensors, exact.safetensors */
     model *m;
+    packing_choice packing;
     bool cut; /* a directory with fewer tensors: what is missing is skipped, and said */
     int passed, failed, skipped;
     int32_t rank;

@@ -1,4 +1,5 @@
-/* oracle_check MODEL.gguf ORACLE_DIR [--device cpu] [--cpu-mask N] [--threads N] [--cut]
+/* oracle_check MODEL.gguf ORACLE_DIR [--device cpu] [--cpu-mask N] [--threads N]
+ *     [--packing fast|tight] [--cut]
  * Holds every golden comparison of a directory against the model: one line a check with the
  * measured error and its bound, then "N passed, N failed". Exit 0 if all hold, 1 if one falls
  * short, 2 on usage. */
@@ -165,7 +166,7 @@ static void close_files(oracle *o) {
 
 static int usage(void) {
     fprintf(stderr, "usage: oracle_check MODEL.gguf ORACLE_DIR [--device cpu] [--cpu-mask N] "
-                    "[--threads N] [--cut]\n");
+                    "[--threads N] [--packing fast|tight] [--cut]\n");
     return 2;
 }
 
@@ -178,7 +179,10 @@ static bool parse(int argc, char **argv, oracle *o, const char **path, backend_o
             device->cpu_mask = (uint32_t)strtoul(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "--threads") && more)
             device->thread_count = atoi(argv[++i]);
-        else if (!strcmp(argv[i], "--device") && more) {
+        else if (!strcmp(argv[i], "--packing") && more) {
+            o->packing = !strcmp(argv[++i], "tight") ? PACKING_TIGHT : PACKING_FAST;
+            if (o->packing == PACKING_FAST && strcmp(argv[i], "fast") != 0) return false;
+        } else if (!strcmp(argv[i], "--device") && more) {
             if (strcmp(argv[++i], "cpu") != 0) return false;
         } else if (argv[i][0] == '-')
             return false;
@@ -200,7 +204,7 @@ int main(int argc, char **argv) {
     backend_options device = {.cpu_mask = UINT32_MAX};
     if (!parse(argc, argv, &o, &path, &device)) return usage();
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (backend_create_cpu(&device, &be, &err) || model_load(path, be, &o.m, &err) ||
+    if (backend_create_cpu(&device, &be, &err) || model_load(path, o.packing, be, &o.m, &err) ||
         !open_files(&o, &err)) {
         fprintf(stderr, "oracle_check: %s\n", err.message);
         close_files(&o);

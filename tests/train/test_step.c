@@ -37,7 +37,7 @@ typedef struct rig {
 
 typedef struct rig_options {
     activation act;
-    bool sub_norms, interleaved, rslora, recompute, rounded;
+    bool sub_norms, interleaved, rslora, recompute, rounded, tight;
     float dropout;
     int threads;
     int64_t layer_count;
@@ -100,7 +100,8 @@ static rig make_rig(const rig_options *o) {
     adapter_settings settings = adapter_of(o);
     step_options step = step_of(o);
     ok(backend_create_cpu(&device, &r.be, &err), &err);
-    ok(model_synthesise(&shape, 11, r.be, &r.m, &err), &err);
+    ok(model_synthesise(&shape, 11, o->tight ? PACKING_TIGHT : PACKING_FAST, r.be, &r.m, &err),
+       &err);
     ok(adapter_create(&shape, r.be, &settings, &r.a, &err), &err);
     draw_params(&r);
     ok(train_step_create(r.m, r.a, &step, &r.s, &err), &err);
@@ -290,6 +291,19 @@ static void test_threads_change_nothing(void **state) {
         other.threads = threads;
         check_same_bits(&o, &other);
         o.rounded = other.rounded = true;
+        check_same_bits(&o, &other);
+    }
+}
+
+static void test_packing_changes_nothing(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        rig_options o = {.act = i & 1 ? ACTIVATION_SILU : ACTIVATION_RELU2,
+                         .sub_norms = true,
+                         .threads = 2,
+                         .rounded = i & 2};
+        rig_options other = o;
+        other.tight = true;
         check_same_bits(&o, &other);
     }
 }
@@ -547,6 +561,7 @@ int main(void) {
                                        cmocka_unit_test(test_differences_some_targets),
                                        cmocka_unit_test(test_recompute_changes_nothing),
                                        cmocka_unit_test(test_threads_change_nothing),
+                                       cmocka_unit_test(test_packing_changes_nothing),
                                        cmocka_unit_test(test_packing_adds_up),
                                        cmocka_unit_test(test_discard_and_evaluate),
                                        cmocka_unit_test(test_losses_agree),

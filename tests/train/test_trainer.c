@@ -112,7 +112,7 @@ static rig make_rig(const rig_options *r) {
     adapter_settings settings = {
         .rank = r->rank, .alpha = 8, .targets = (1u << TARGET_COUNT) - 1, .seed = 5};
     ok(backend_create_cpu(&device, &x.be, &err), &err);
-    ok(model_synthesise(&shape, r->model_seed, x.be, &x.m, &err), &err);
+    ok(model_synthesise(&shape, r->model_seed, PACKING_FAST, x.be, &x.m, &err), &err);
     x.d = make_data(r->documents, r->eval_share);
     ok(adapter_create(&shape, x.be, &settings, &x.a, &err), &err);
     ok(trainer_create(x.m, x.d, x.a, &r->o, r->path, &x.t, &err), &err);
