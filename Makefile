@@ -30,6 +30,7 @@ test-asan: $(STAMP)
 
 bench: build
 	build/check_kernels --bench
+	build/weft bench --shape 125m --seconds 2
 
 # PREFIX chooses where: make install PREFIX=$$HOME/.local
 PREFIX ?= /usr/local
