@@ -178,6 +178,9 @@ void neon_gradient_row(const float *x, int64_t n, int16_t *q, float *scale);
 void neon_ternary_matmul_t_i16(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
                                const int16_t *q, const float *scale, int64_t tokens, float *dx,
                                int64_t lddx, bool add);
+void neon_dotprod_ternary_matmul_t_i16(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
+                                       const int16_t *q, const float *scale, int64_t tokens,
+                                       float *dx, int64_t lddx, bool add);
 void neon_ternary_unpack_rows(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
                               int64_t col_begin, int64_t col_end, uint8_t *out);
 

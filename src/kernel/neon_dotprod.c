@@ -27,5 +27,6 @@ void neon_dotprod_ternary_matmul(const ternary_matrix *w, int64_t row_begin, int
 void kernels_init_neon_dotprod(kernels *k) {
     k->name = "neon+dotprod";
     k->ternary_matmul = neon_dotprod_ternary_matmul;
+    k->ternary_matmul_t_i16 = neon_dotprod_ternary_matmul_t_i16;
 }
 #endif

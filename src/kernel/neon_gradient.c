@@ -1,21 +1,9 @@
 /* The transposed ternary product on 16-bit gradients in NEON: a tile of 4 tokens x 16 columns,
  * whose sums are widening multiply-adds of a row's weights by a token's gradient. */
 #if defined(__aarch64__)
-#include "kernel/neon.h"
+#include "kernel/neon_gradient.h"
 
-enum {
-    TILE_TOKENS = 4,   /* 16 sums */
-    PANEL_TOKENS = 64, /* whose gradients are copied side by side: 16 KiB */
-    PANEL_ROWS = 128   /* rows of the matrix unpacked at a time: 32 KiB */
-};
-
-typedef struct gradient_panel {
-    _Alignas(64) int16_t weights[TERNARY_BLOCK / STRIP][PANEL_ROWS][STRIP];
-    _Alignas(64) int16_t q[PANEL_TOKENS][PANEL_ROWS];
-    _Alignas(64) int32_t sums[PANEL_TOKENS][TERNARY_BLOCK]; /* of the rows before this panel */
-    int64_t tokens, rows;
-    bool keep;
-} gradient_panel;
+enum { TILE_TOKENS = 4 /* 16 sums */ };
 
 void neon_gradient_row(const float *x, int64_t n, int16_t *q, float *scale) {
     float32x4_t highest = vdupq_n_f32(GRADIENT_LEAST), poison = vdupq_n_f32(0);
@@ -37,29 +25,33 @@ void neon_gradient_row(const float *x, int64_t n, int16_t *q, float *scale) {
     *scale = s;
 }
 
-/* One row of a block as int16, strip by strip. */
-ALWAYS_INLINE void unpack_row(gradient_panel *panel, int64_t row, const uint8_t *block) {
-    int8x16_t codes[8];
-    unpack_codes(block, codes);
-    for (int i = 0; i < 8; i++) {
-        int8x16_t values = vsubq_s8(codes[i], vdupq_n_s8(1));
-        vst1q_s16(panel->weights[i][row], vmovl_s8(vget_low_s8(values)));
-        vst1q_s16(panel->weights[i][row] + 8, vmovl_high_s8(values));
+/* Strip by strip, row by row. */
+static void unpack_panel(gradient_panel *panel, const ternary_matrix *w, int64_t row, int64_t col) {
+    for (int64_t r = 0; r < panel->rows; r++) {
+        int8x16_t codes[8];
+        unpack_codes(codes_at(w, row + r, col), codes);
+        for (int i = 0; i < 8; i++) {
+            int16_t *out = panel->weights + (i * PANEL_ROWS + r) * STRIP;
+            int8x16_t values = vsubq_s8(codes[i], vdupq_n_s8(1));
+            vst1q_s16(out, vmovl_s8(vget_low_s8(values)));
+            vst1q_s16(out + 8, vmovl_high_s8(values));
+        }
     }
+}
+
+static void pack_token(gradient_panel *panel, int64_t token, const int16_t *q) {
+    memcpy(panel->q[token], q, (size_t)panel->rows * sizeof *q);
 }
 
 /* `tokens` (a constant after inlining) tokens from `token` by the columns of a strip. */
 ALWAYS_INLINE void multiply_strip(gradient_panel *panel, int strip, int64_t token,
                                   const int tokens) {
     int32x4_t sums[TILE_TOKENS][4];
+    const int16_t *weights = panel->weights + strip * PANEL_ROWS * STRIP;
     UNROLL (t, tokens)
-        UNROLL (v, 4) {
-            const int32_t *kept = panel->sums[token + t] + STRIP * strip + 4 * v;
-            sums[t][v] = panel->keep ? vld1q_s32(kept) : vdupq_n_s32(0);
-        }
-    for (int64_t row = 0; row < panel->rows; row++) {
-        int16x8_t low = vld1q_s16(panel->weights[strip][row]);
-        int16x8_t high = vld1q_s16(panel->weights[strip][row] + 8);
+        UNROLL (v, 4) sums[t][v] = vld1q_s32(panel->sums[token + t] + STRIP * strip + 4 * v);
+    for (int64_t row = 0; row < panel->rows; row++, weights += STRIP) {
+        int16x8_t low = vld1q_s16(weights), high = vld1q_s16(weights + 8);
         UNROLL (t, tokens) {
             int16_t q = panel->q[token + t][row];
             sums[t][0] = vmlal_n_s16(sums[t][0], vget_low_s16(low), q);
@@ -81,37 +73,10 @@ static void multiply_panel(gradient_panel *panel, int strips) {
     }
 }
 
-static void store_sums(const int32_t *sums, int64_t width, float factor, float *out, bool add) {
-    for (int64_t c = 0; c < width; c += 4) {
-        float32x4_t value = vmulq_n_f32(vcvtq_f32_s32(vld1q_s32(sums + c)), factor);
-        if (add) value = vaddq_f32(load_lanes(out + c, width - c), value);
-        store_lanes(out + c, width - c, value);
-    }
-}
-
 void neon_ternary_matmul_t_i16(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
                                const int16_t *q, const float *scale, int64_t tokens, float *dx,
                                int64_t lddx, bool add) {
-    gradient_panel panel;
-    int64_t ldq = gradient_padded(w->rows);
-    memset(panel.sums, 0, sizeof panel.sums); /* of a matrix without rows */
-    for (int64_t first = 0; first < tokens; first += PANEL_TOKENS) {
-        panel.tokens = min_i64(PANEL_TOKENS, tokens - first);
-        for (int64_t col = col_begin; col < col_end; col += TERNARY_BLOCK) {
-            int64_t width = min_i64(TERNARY_BLOCK, col_end - col);
-            for (int64_t row = 0; row < w->rows; row += PANEL_ROWS) {
-                panel.rows = min_i64(PANEL_ROWS, w->rows - row);
-                panel.keep = row > 0;
-                for (int64_t r = 0; r < panel.rows; r++)
-                    unpack_row(&panel, r, codes_at(w, row + r, col));
-                for (int64_t t = 0; t < panel.tokens; t++)
-                    memcpy(panel.q[t], q + (first + t) * ldq + row, (size_t)panel.rows * sizeof *q);
-                multiply_panel(&panel, (int)((width + STRIP - 1) / STRIP));
-            }
-            for (int64_t t = 0; t < panel.tokens; t++)
-                store_sums(panel.sums[t], width, w->scale / scale[first + t],
-                           dx + (first + t) * lddx + col, add);
-        }
-    }
+    gradient_panels(w, col_begin, col_end, q, scale, tokens, dx, lddx, add, unpack_panel,
+                    pack_token, multiply_panel);
 }
 #endif
