@@ -10,13 +10,14 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE  __attribute__((noinline))
 
-/* Before a loop of a few constant steps over an array of vectors: unrolled early, the array lives
- * in registers. */
+/* A loop of a few constant steps over an array of vectors: unrolled early, the array lives in
+ * registers. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
+#define UNROLLED(i, count) UNROLL for (int i = 0; i < (count); i++)
 
 typedef __m512 vec;
 typedef __m512d vec_double;
@@ -104,10 +105,8 @@ ALWAYS_INLINE void transpose_quarters(vec v[4]) {
     v[3] = _mm512_shuffle_ps(b, d, 0xee);
 }
 ALWAYS_INLINE void vec_transpose(vec v[LANES]) {
-    UNROLL
-        for (int r = 0; r < LANES; r += 4) transpose_quarters(v + r);
-    UNROLL
-        for (int r = 0; r < 4; r++) { /* the same with whole quarters */
+    UNROLLED(r, LANES / 4) transpose_quarters(v + 4 * r);
+    UNROLLED(r, 4) { /* the same with whole quarters */
             vec a = _mm512_shuffle_f32x4(v[r], v[r + 4], 0x44);
             vec b = _mm512_shuffle_f32x4(v[r], v[r + 4], 0xee);
             vec c = _mm512_shuffle_f32x4(v[r + 8], v[r + 12], 0x44);

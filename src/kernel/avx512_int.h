@@ -107,19 +107,21 @@ ALWAYS_INLINE void sum_span(const int_tile *tile, const int tokens, int64_t widt
     const uint8_t *codes = tile->codes[0][0];
     const int8_t *q = tile->q[0];
     int_sums sums;
-    UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int v = 0; v < INT_VECTORS; v++)
-        sums[t][v] = _mm512_setzero_si512();
+    UNROLLED(t, tokens) {
+        UNROLLED(v, INT_VECTORS) sums[t][v] = _mm512_setzero_si512();
+    }
     for (int64_t k = 0; k < width; k += 4, codes += 4 * INT_ROWS) {
-        UNROLL for (int t = 0; t < tokens; t++) {
+        UNROLLED(t, tokens) {
             int32_t four;
             memcpy(&four, q + t * INT_LINE + k, 4);
             __m512i x = _mm512_set1_epi32(four);
-            UNROLL for (int v = 0; v < INT_VECTORS; v++) sums[t][v] =
-                multiply_add(sums[t][v], _mm512_load_si512(codes + 64 * v), x);
+            UNROLLED(v, INT_VECTORS)
+                sums[t][v] = multiply_add(sums[t][v], _mm512_load_si512(codes + 64 * v), x);
         }
     }
-    UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int v = 0; v < INT_VECTORS; v++) out[t][v] =
-        widen(sums[t][v]);
+    UNROLLED(t, tokens) {
+        UNROLLED(v, INT_VECTORS) out[t][v] = widen(sums[t][v]);
+    }
 }
 
 /* Each number of tokens in a function of its own: inlined together, gcc 12 keeps the sums in

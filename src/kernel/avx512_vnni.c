@@ -17,9 +17,11 @@ static inline __m512i widen(__m512i sums) {
 }
 
 #include "kernel/avx512_int.h"
+#include "kernel/avx512_vnni.h"
 
 void kernels_init_avx512_vnni(kernels *k) {
     k->name = "avx512+vnni";
     k->ternary_matmul = int_matmul;
+    k->ternary_matmul_t_i16 = avx512_vnni_ternary_matmul_t_i16;
 }
 #endif

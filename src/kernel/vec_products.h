@@ -69,31 +69,24 @@ ALWAYS_INLINE void strip_tile(const strip_product *p, int64_t row, const int row
     vec sums[STRIP_ROWS][2];
     const float *a = p->a + row * p->a_row, *b = p->b;
     const int64_t a_row = p->a_row, a_step = p->a_step, ldb = p->ldb, width = p->width;
-    UNROLL
-        for (int i = 0; i < rows; i++) sums[i][0] = sums[i][1] = vec_zero();
+    UNROLLED(i, rows) sums[i][0] = sums[i][1] = vec_zero();
     for (int64_t j = 0; j < p->depth; j++, a += a_step, b += ldb) {
         vec column[2];
-        UNROLL
-            for (int v = 0; v < vectors; v++) {
-                const float *at = b + v * LANES;
-                column[v] = masked ? vec_load_some(at, width - v * LANES) : vec_load(at);
-            }
-        UNROLL
-            for (int i = 0; i < rows; i++) {
-                vec value = vec_set(a[i * a_row]);
-                UNROLL
-                    for (int v = 0; v < vectors; v++)
-                        sums[i][v] = vec_fma(value, column[v], sums[i][v]);
-            }
+        UNROLLED(v, vectors) {
+            const float *at = b + v * LANES;
+            column[v] = masked ? vec_load_some(at, width - v * LANES) : vec_load(at);
+        }
+        UNROLLED(i, rows) {
+            vec value = vec_set(a[i * a_row]);
+            UNROLLED(v, vectors) sums[i][v] = vec_fma(value, column[v], sums[i][v]);
+        }
     }
     vec alpha = vec_set(p->alpha);
-    UNROLL
-        for (int i = 0; i < rows; i++) {
-            float *c = p->c + (row + i) * p->ldc;
-            UNROLL
-                for (int v = 0; v < vectors; v++)
-                    strip_store(c + v * LANES, width - v * LANES, sums[i][v], alpha, p->keep);
-        }
+    UNROLLED(i, rows) {
+        float *c = p->c + (row + i) * p->ldc;
+        UNROLLED(v, vectors)
+            strip_store(c + v * LANES, width - v * LANES, sums[i][v], alpha, p->keep);
+    }
 }
 
 ALWAYS_INLINE void strip_rows(const strip_product *p, const int vectors, const bool masked) {
@@ -148,41 +141,26 @@ ALWAYS_INLINE void dot_tile(const dot_product *p, int64_t token, int64_t row, co
     vec sums[DOT_ROWS1][4];
     const float *x = p->x + token * p->ldx, *w = p->w + row * p->ldw;
     const int64_t ldx = p->ldx, ldw = p->ldw, k = p->k;
-    UNROLL
-        for (int r = 0; r < rows; r++)
-            UNROLL
-                for (int t = 0; t < 4; t++) sums[r][t] = vec_zero();
-    int64_t i = 0;
-    for (; i + LANES <= k; i += LANES) {
-        vec values[4];
-        UNROLL
-            for (int t = 0; t < tokens; t++) values[t] = vec_load(x + t * ldx + i);
-        UNROLL
-            for (int r = 0; r < rows; r++) {
-                vec weight = vec_load(w + r * ldw + i);
-                UNROLL
-                    for (int t = 0; t < tokens; t++)
-                        sums[r][t] = vec_fma(weight, values[t], sums[r][t]);
-            }
+    UNROLLED(r, rows) {
+        UNROLLED(t, 4) sums[r][t] = vec_zero();
     }
-    UNROLL
-        for (int r = 0; r < rows && i < k; r++) {
-            vec weight = vec_load_some(w + r * ldw + i, k - i);
-            UNROLL
-                for (int t = 0; t < tokens; t++)
-                    sums[r][t] = vec_fma(weight, vec_load_some(x + t * ldx + i, k - i), sums[r][t]);
+    for (int64_t i = 0; i < k; i += LANES) {
+        vec values[4];
+        UNROLLED(t, tokens) values[t] = load_lanes(x + t * ldx + i, k - i);
+        UNROLLED(r, rows) {
+            vec weight = load_lanes(w + r * ldw + i, k - i);
+            UNROLLED(t, tokens) sums[r][t] = vec_fma(weight, values[t], sums[r][t]);
         }
-    UNROLL
-        for (int r = 0; r < rows; r++) {
-            float dots[4];
-            __m128 dot = vec_sum4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
-            _mm_storeu_ps(dots, _mm_mul_ps(dot, _mm_set1_ps(p->alpha)));
-            UNROLL
-                for (int t = 0; t < tokens; t++) {
-                    float *y = p->y + (token + t) * p->ldy + row + r;
-                    *y = p->keep ? *y + dots[t] : dots[t];
-                }
+    }
+    UNROLLED(r, rows) {
+        float dots[4];
+        __m128 dot = vec_sum4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+        _mm_storeu_ps(dots, _mm_mul_ps(dot, _mm_set1_ps(p->alpha)));
+        UNROLLED(t, tokens) {
+            float *y = p->y + (token + t) * p->ldy + row + r;
+            *y = p->keep ? *y + dots[t] : dots[t];
         }
+    }
 }
 
 ALWAYS_INLINE void dot_rows(const dot_product *p, int64_t token, const int tokens, const int rows) {

@@ -42,6 +42,15 @@ static void run_ternary_f32(const setting *s) {
 static void run_ternary_t(const setting *s) {
     s->k->ternary_matmul_t(&s->w, 0, s->cols, s->y, s->rows, s->tokens, s->x, s->cols, false);
 }
+static void run_ternary_t_i16(const setting *s) {
+    s->k->ternary_matmul_t_i16(&s->w, 0, s->cols, (const int16_t *)s->q, s->scale, s->tokens, s->x,
+                               s->cols, false);
+}
+static void run_gradient_row(const setting *s) {
+    for (int64_t t = 0; t < s->tokens; t++)
+        s->k->gradient_row(s->x + t * s->cols, s->cols, (int16_t *)s->q + t * s->cols,
+                           &s->scale[t]);
+}
 static void run_unpack(const setting *s) {
     for (int64_t row = 0; row < s->rows; row += 16) /* into the cache, as the backend does it */
         s->k->ternary_unpack_rows(&s->w, row, row + 16, 0, s->cols, (uint8_t *)s->q);
@@ -120,7 +129,7 @@ static void run_dropout(const setting *s) {
     s->k->dropout(s->x, s->tokens * s->cols, 0.1f, 1, 0, s->y, false);
 }
 
-typedef enum limit { LIMIT_READ, LIMIT_FMA, LIMIT_MADDUBS } limit;
+typedef enum limit { LIMIT_READ, LIMIT_FMA, LIMIT_MADDUBS, LIMIT_INT16 } limit;
 
 /* Work a call: ops = 2 * tokens * rows * cols * op_factor; bytes = weight bits and floats a token.
  */
@@ -157,6 +166,10 @@ static const struct bench_case {
     PRODUCT("ternary_matmul_t", run_ternary_t, LIMIT_FMA, 512, 2560, 6912, 2),
     PRODUCT("ternary_unpack_rows", run_unpack, LIMIT_READ, 1, 512, 512, 1.625),
     PRODUCT("ternary_unpack_rows", run_unpack, LIMIT_READ, 1, 6912, 2560, 1.625),
+    PRODUCT("ternary_matmul_t_i16", run_ternary_t_i16, LIMIT_INT16, 128, 1536, 512, 2),
+    PRODUCT("ternary_matmul_t_i16", run_ternary_t_i16, LIMIT_INT16, 128, 512, 1536, 2),
+    PRODUCT("ternary_matmul_t_i16", run_ternary_t_i16, LIMIT_INT16, 512, 6912, 2560, 2),
+    PRODUCT("ternary_matmul_t_i16", run_ternary_t_i16, LIMIT_INT16, 512, 2560, 6912, 2),
     PRODUCT("dense_matmul f16", run_dense, LIMIT_READ, 1, 8192, 512, 16),
     PRODUCT("dense_matmul f16", run_dense, LIMIT_FMA, 64, 8192, 512, 16),
     PRODUCT("dense_matmul_t f16", run_dense_t, LIMIT_FMA, 64, 8192, 512, 16),
@@ -177,6 +190,7 @@ static const struct bench_case {
      5.0 * 1024 * 1024 * 8 * 64, 0},
     {"rope_row", run_rope, LIMIT_READ, 128, 8, 64, 6.0 * 128 * 8 * 32, 8.0 * 128 * 8 * 64},
     ELEMENTS("quantise_row", run_quantise, 128, 512, 2.25),
+    ELEMENTS("gradient_row", run_gradient_row, 128, 512, 2.5),
     ELEMENTS("rmsnorm_row", run_rmsnorm, 128, 512, 3),
     ELEMENTS("rmsnorm_backward", run_rmsnorm_backward, 128, 512, 5),
     ELEMENTS("glu relu2", run_relu2, 128, 1536, 3),
@@ -244,12 +258,14 @@ int bench_run(const kernels *k, uint32_t flags, const char *filter) {
     }
     peak_find(&loops, flags);
     const peak_loop *fma = &loops.of[PEAK_F32], *int8 = &loops.of[PEAK_INT8];
+    const peak_loop *int16 = &loops.of[PEAK_INT16];
     double limits[] = {peak_measure_read(alone), peak_measure(fma, alone),
-                       peak_measure(int8, alone)};
-    const char *const names[] = {"reading", fma->name, int8->name};
+                       peak_measure(int8, alone), peak_measure(int16, alone)};
+    const char *const names[] = {"reading", fma->name, int8->name, int16->name};
     pool_free(&alone);
-    printf("%s; reading %.1f GB/s, %s %.1f Gop/s, %s %.1f Gop/s\n", k->name, limits[0] / 1e9,
-           names[1], limits[1] / 1e9, names[2], limits[2] / 1e9);
+    printf("%s; reading %.1f GB/s", k->name, limits[0] / 1e9);
+    for (int i = 1; i < 4; i++) printf(", %s %.1f Gop/s", names[i], limits[i] / 1e9);
+    printf("\n");
     printf("%-20s %5s %5s %5s %10s %8s %8s  share of limit\n", "kernel", "T", "N", "K", "us",
            "GB/s", "Gop/s");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
