@@ -8,6 +8,11 @@
 
 /* Multiply-adds that a chunk has at least: some microseconds, well above the cost of sharing it. */
 #define CHUNK_WORK (1 << 17)
+/* Chunks that each thread should get, so that the last one to finish is not far behind the first.
+ */
+#define CHUNKS_A_THREAD 5
+/* Fewer tokens in a cell would not repay unpacking the weights for them. */
+#define TOKEN_STEP_MIN 16
 
 /* ---- spreading work ---- */
 
@@ -32,15 +37,22 @@ static int64_t grain_of(double cost) {
     return cost >= CHUNK_WORK ? 1 : (int64_t)(CHUNK_WORK / (cost > 1 ? cost : 1));
 }
 
+/* The same, but down to a quarter of it where every thread then gets some chunks. */
+static int64_t shared_grain(const cpu_backend *cpu, int64_t items, double cost) {
+    int64_t most = grain_of(cost), least = most > 4 ? most / 4 : 1;
+    int64_t even = items / (CHUNKS_A_THREAD * pool_thread_count(cpu->threads));
+    return even > most ? most : even < least ? least : even;
+}
+
 void cpu_run(cpu_backend *cpu, int64_t items, double cost, pool_body body, void *context) {
-    pool_run(cpu->threads, items, grain_of(cost), body, context);
+    pool_run(cpu->threads, items, shared_grain(cpu, items, cost), body, context);
 }
 
 typedef struct grid_run {
     const cpu_grid *grid;
     cpu_cell cell;
     const void *context;
-    int64_t col_step, col_blocks;
+    int64_t col_step, col_blocks, token_step;
 } grid_run;
 
 static int64_t block_count(int64_t count, int64_t step) {
@@ -56,19 +68,23 @@ static void run_cells(void *context, int64_t begin, int64_t end, int worker) {
     const cpu_grid *g = run->grid;
     for (int64_t i = begin; i < end; i++) {
         int64_t col = i % run->col_blocks * run->col_step;
-        int64_t token = i / run->col_blocks * g->token_step;
+        int64_t token = i / run->col_blocks * run->token_step;
         run->cell(run->context, col, block_end(col, run->col_step, g->cols), token,
-                  block_end(token, g->token_step, g->tokens), worker);
+                  block_end(token, run->token_step, g->tokens), worker);
     }
 }
 
 void cpu_run_grid(cpu_backend *cpu, const cpu_grid *grid, cpu_cell cell, const void *context) {
     int64_t block_tokens = grid->tokens < grid->token_step ? grid->tokens : grid->token_step;
     int64_t least_cols = grain_of((double)grid->depth * (double)block_tokens);
-    grid_run run = {.grid = grid, .cell = cell, .context = context};
+    grid_run run = {.grid = grid, .cell = cell, .context = context, .token_step = grid->token_step};
     run.col_step = block_count(least_cols, grid->col_step) * grid->col_step;
     run.col_blocks = block_count(grid->cols, run.col_step);
-    int64_t cells = run.col_blocks * block_count(grid->tokens, grid->token_step);
+    int64_t threads = pool_thread_count(cpu->threads), wanted = CHUNKS_A_THREAD * threads;
+    while (threads > 1 && run.token_step >= 2 * TOKEN_STEP_MIN &&
+           run.col_blocks * block_count(grid->tokens, run.token_step) < wanted)
+        run.token_step /= 2;
+    int64_t cells = run.col_blocks * block_count(grid->tokens, run.token_step);
     pool_run(cpu->threads, cells, 1, run_cells, &run);
 }
 

@@ -41,9 +41,9 @@ void *cpu_scratch(cpu_backend *cpu, const char *op, size_t bytes);
  * calling thread. */
 void cpu_run(cpu_backend *cpu, int64_t items, double cost, pool_body body, void *context);
 
-/* A matrix of outputs (tokens, cols), cut into cells of token_step tokens by at least col_step
- * columns (more if a cell would be too little work; only the last may be no multiple of it). Each
- * output is a sum of `depth` products. */
+/* A matrix of outputs (tokens, cols), cut into cells of token_step tokens (fewer if there would be
+ * too few cells for the threads) by at least col_step columns (more if a cell would be too little
+ * work; only the last may be no multiple of it). Each output is a sum of `depth` products. */
 typedef struct cpu_grid {
     int64_t cols, col_step, tokens, token_step, depth;
 } cpu_grid;

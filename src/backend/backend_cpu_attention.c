@@ -120,14 +120,19 @@ void cpu_attention(backend *be, const attention_args *args) {
     cpu_run(cpu, args->heads * call.blocks, cost, attention_items, &call);
 }
 
-/* ---- backward: one item is a key/value head of a document ---- */
+/* ---- backward: one item is a query head of a document ----
+ *
+ * Query heads that share a key/value head would add to the same dk and dv. The first of them writes
+ * there, each other one to a part of its own, and the parts are added in the order of the heads. */
 
 typedef struct attention_backward_call {
     const kernels *k;
-    attention_shape shape;
+    attention_shape shape; /* of one query head */
+    int64_t tokens, heads, group;
     const int32_t *starts; /* (documents + 1) */
     const float *q, *key, *value, *dout;
     float *dq, *dk, *dv;
+    float *parts;   /* (group - 1, 2, tokens, ldkv): dk and dv of the heads but the first */
     float *scratch; /* (threads, scratch_floats) */
     size_t scratch_floats;
 } attention_backward_call;
@@ -162,12 +167,47 @@ static void fill_starts(const int32_t *first, int64_t tokens, int32_t *starts) {
 
 static void attention_backward_items(void *context, int64_t begin, int64_t end, int worker) {
     const attention_backward_call *c = context;
+    int64_t d = c->shape.head_dim, size = c->tokens * c->shape.ldkv;
     float *scratch = c->scratch + (size_t)worker * c->scratch_floats;
     for (int64_t i = begin; i < end; i++) {
-        const int32_t *start = c->starts + i / c->shape.kv_heads;
-        c->k->attention_backward(&c->shape, i % c->shape.kv_heads, start[0], start[1], c->q, c->key,
-                                 c->value, c->dout, c->dq, c->dk, c->dv, scratch);
+        const int32_t *start = c->starts + i / c->heads;
+        int64_t head = i % c->heads, q = head * d, kv = head / c->group * d;
+        int64_t part = head % c->group;
+        float *dk = part ? c->parts + (part - 1) * 2 * size : c->dk;
+        float *dv = part ? dk + size : c->dv;
+        c->k->attention_backward(&c->shape, 0, start[0], start[1], c->q + q, c->key + kv,
+                                 c->value + kv, c->dout + q, c->dq + q, dk + kv, dv + kv, scratch);
     }
+}
+
+static void add_parts(void *context, int64_t begin, int64_t end, int worker) {
+    const attention_backward_call *c = context;
+    int64_t size = c->tokens * c->shape.ldkv;
+    (void)worker;
+    for (int64_t part = 0; part < c->group - 1; part++) {
+        const float *dk = c->parts + part * 2 * size + begin;
+        c->k->add(c->dk + begin, dk, end - begin, c->dk + begin);
+        c->k->add(c->dv + begin, dk + size, end - begin, c->dv + begin);
+    }
+}
+
+/* Split the scratch of the operation; false after a sticky failure. */
+static bool place_backward(cpu_backend *cpu, attention_backward_call *c, int64_t documents,
+                           int64_t longest, const int32_t *first) {
+    size_t threads = (size_t)pool_thread_count(cpu->threads);
+    size_t start_bytes = round_up((size_t)(documents + 1) * sizeof(int32_t), 64);
+    size_t part_floats = (size_t)((c->group - 1) * 2 * c->tokens * c->shape.ldkv);
+    c->scratch_floats = padded_floats(attention_backward_scratch_floats(longest));
+    uint8_t *scratch =
+        cpu_scratch(cpu, "op_attention_backward",
+                    start_bytes + (threads * c->scratch_floats + part_floats) * sizeof(float));
+    if (!scratch) return false;
+    int32_t *starts = (int32_t *)(void *)scratch;
+    fill_starts(first, c->tokens, starts);
+    c->starts = starts;
+    c->scratch = (float *)(void *)(scratch + start_bytes);
+    c->parts = c->scratch + threads * c->scratch_floats;
+    return true;
 }
 
 void cpu_attention_backward(backend *be, const attention_args *args, view dout, view dq, view dk,
@@ -177,25 +217,22 @@ void cpu_attention_backward(backend *be, const attention_args *args, view dout, 
     if (!documents_ok(be, args, &documents, &longest)) return;
     attention_backward_call call = {.k = &cpu->k,
                                     .shape = shape_of(args),
+                                    .tokens = args->tokens,
+                                    .heads = args->heads,
+                                    .group = args->heads / args->kv_heads,
                                     .q = cpu_floats(args->q),
                                     .key = cpu_floats(args->k),
                                     .value = cpu_floats(args->v),
                                     .dout = cpu_floats(dout),
                                     .dq = cpu_floats(dq),
                                     .dk = cpu_floats(dk),
-                                    .dv = cpu_floats(dv),
-                                    .scratch_floats =
-                                        padded_floats(attention_backward_scratch_floats(longest))};
-    size_t start_bytes = round_up((size_t)(documents + 1) * sizeof(int32_t), 64);
-    size_t threads = (size_t)pool_thread_count(cpu->threads);
-    uint8_t *scratch = cpu_scratch(cpu, "op_attention_backward",
-                                   start_bytes + threads * call.scratch_floats * sizeof(float));
-    if (!scratch) return;
-    fill_starts(call.shape.first, args->tokens, (int32_t *)(void *)scratch);
-    call.starts = (const int32_t *)(void *)scratch;
-    call.scratch = (float *)(void *)(scratch + start_bytes);
+                                    .dv = cpu_floats(dv)};
+    call.shape.heads = call.shape.kv_heads = 1;
+    if (!place_backward(cpu, &call, documents, longest, cpu_ints(args->first))) return;
     double mean = (double)args->tokens / (double)documents;
-    double cost = mean * mean * 3 * (double)args->head_dim * (double)args->heads;
-    cpu_run(cpu, documents * args->kv_heads, cost / (double)args->kv_heads,
-            attention_backward_items, &call);
+    double cost = mean * mean * 3 * (double)args->head_dim;
+    cpu_run(cpu, documents * args->heads, cost, attention_backward_items, &call);
+    if (call.group > 1)
+        cpu_run(cpu, args->tokens * call.shape.ldkv, 4.0 * (double)(call.group - 1), add_parts,
+                &call);
 }

@@ -8,8 +8,14 @@
 /* Tokens of a cell of a product with a LoRA matrix, whose few rows stay together. */
 #define LORA_TOKEN_BLOCK 16
 #define LORA_ROW_BLOCK   64
-/* Tokens whose logits exist at once. */
-#define LOSS_TOKENS 32
+/* Tokens whose logits exist at once: few, because they take memory, but each pass over them
+ * converts the whole head. */
+#define LOSS_TOKENS_MIN 32
+#define LOSS_TOKENS_MAX 256
+#define LOSS_BYTES      (8 << 20)
+/* Columns of a cell of the product with the transposed head: whole blocks of its encoding. */
+#define HEAD_COL_BLOCK  128
+#define HEAD_COL_BLOCK6 256
 
 /* ---- rounded activations: int8 (T, padded n), float scale (T), int32 sum (T) ---- */
 
@@ -287,14 +293,14 @@ void cpu_lora_backward(backend *be, const lora_backward_args *args) {
     run_nn(cpu, s->tokens, s->k, s->r, 1, s->g, s->a, s->dx, s->add);
 }
 
-/* ---- cross-entropy through the head, LOSS_TOKENS tokens at a time ---- */
+/* ---- cross-entropy through the head, some tokens at a time ---- */
 
 typedef struct loss_call {
     const kernels *k;
     const dense_matrix *w;
     const int32_t *targets;
     float grad_scale;
-    float *logits; /* (LOSS_TOKENS, V), later their gradient */
+    float *logits; /* (loss_tokens, V), later their gradient */
     float *losses, *dx;
 } loss_call;
 
@@ -306,15 +312,47 @@ static void loss_rows(void *context, int64_t begin, int64_t end, int worker) {
                                               c->grad_scale);
 }
 
-static void loss_backward_rows(void *context, int64_t begin, int64_t end, int worker) {
+/* Columns of the head by themselves: a block of an encoding is never cut. */
+static dense_matrix head_columns(const dense_matrix *w, int64_t begin, int64_t end) {
+    static const struct {
+        int64_t values, bytes;
+    } blocks[] = {[DENSE_F32] = {1, 4},
+                  [DENSE_F16] = {1, 2},
+                  [DENSE_BF16] = {1, 2},
+                  [DENSE_Q8_0] = {32, 34},
+                  [DENSE_Q6_K] = {256, 210}};
+    dense_matrix part = *w;
+    part.data += begin / blocks[w->type].values * blocks[w->type].bytes;
+    part.cols = end - begin;
+    return part;
+}
+
+static void loss_backward_cell(const void *context, int64_t col_begin, int64_t col_end,
+                               int64_t token_begin, int64_t token_end, int worker) {
     const loss_call *c = context;
+    dense_matrix part = head_columns(c->w, col_begin, col_end);
     (void)worker;
-    c->k->dense_matmul_t(c->w, begin, end, c->logits, c->w->rows, c->dx, c->w->cols);
+    c->k->dense_matmul_t(&part, token_begin, token_end, c->logits, c->w->rows, c->dx + col_begin,
+                         c->w->cols);
+}
+
+static void loss_backward(cpu_backend *cpu, const loss_call *call, int64_t tokens) {
+    const dense_matrix *w = call->w;
+    int64_t step = w->type == DENSE_Q6_K ? HEAD_COL_BLOCK6 : HEAD_COL_BLOCK;
+    cpu_grid grid = weight_grid(w->cols, step, tokens, w->rows);
+    cpu_run_grid(cpu, &grid, loss_backward_cell, call);
+}
+
+static int64_t loss_tokens(const dense_matrix *w) {
+    int64_t tokens = LOSS_BYTES / (int64_t)sizeof(float) / w->rows;
+    tokens -= tokens % LOSS_TOKENS_MIN;
+    if (tokens < LOSS_TOKENS_MIN) return LOSS_TOKENS_MIN;
+    return tokens < LOSS_TOKENS_MAX ? tokens : LOSS_TOKENS_MAX;
 }
 
 size_t cpu_head_loss_scratch_bytes(const backend *be, const dense_weight *w) {
     (void)be;
-    return (size_t)w->matrix.rows * LOSS_TOKENS * sizeof(float);
+    return (size_t)(w->matrix.rows * loss_tokens(&w->matrix)) * sizeof(float);
 }
 
 static bool targets_ok(backend *be, const int32_t *targets, int64_t tokens, int64_t rows) {
@@ -340,16 +378,16 @@ void cpu_head_loss(backend *be, const dense_weight *w, view x, view targets, int
                       cpu_floats(scratch),
                       cpu_floats(losses),
                       grad_scale != 0 ? cpu_floats(dx) : NULL};
-    int threads = pool_thread_count(cpu->threads);
-    for (int64_t t = 0; t < tokens; t += LOSS_TOKENS) {
-        int64_t count = tokens - t < LOSS_TOKENS ? tokens - t : LOSS_TOKENS;
+    int64_t step = loss_tokens(m);
+    for (int64_t t = 0; t < tokens; t += step) {
+        int64_t count = tokens - t < step ? tokens - t : step;
         run_dense(cpu, m, cpu_floats(x) + t * m->cols, count, call.logits);
         cpu_run(cpu, count, 16.0 * (double)m->rows, loss_rows, &call);
+        if (grad_scale != 0) {
+            loss_backward(cpu, &call, count);
+            call.dx += count * m->cols;
+        }
         call.targets += count;
         call.losses += count;
-        if (grad_scale == 0) continue;
-        /* Each thread walks the whole matrix, so it takes its share of tokens in one go. */
-        pool_run(cpu->threads, count, (count - 1) / threads + 1, loss_backward_rows, &call);
-        call.dx += count * m->cols;
     }
 }

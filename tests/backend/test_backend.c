@@ -430,6 +430,44 @@ static void head_loss_case(rig *r) {
     head_loss_run(r, T, 307, 50);
     head_loss_run(r, 1, 1031, 96);
     head_loss_run(r, 32, 33, 7);
+    head_loss_run(r, 259, 33, 300);
+}
+
+/* A head in an encoding of blocks gives the bits that its values as float32 give. */
+static void head_blocks(rig *r, dense_type type, size_t row_bytes) {
+    enum { VOCAB = 41, COLS = 768, COUNT = 20 };
+    kernels k;
+    kernels_init_ref(&k);
+    uint8_t *bytes = rig_host(r, VOCAB * row_bytes);
+    for (size_t i = 0; i < VOCAB * row_bytes; i++) /* no byte makes a scale infinite */
+        bytes[i] = (uint8_t)(rng_at(5, i) & 0x3b);
+    dense_matrix m[2] = {{bytes, type, VOCAB, COLS, row_bytes}, rig_dense(r, VOCAB, COLS)};
+    float *values = rig_host(r, VOCAB * COLS * sizeof *values);
+    for (int i = 0; i < VOCAB; i++) k.dense_row(&m[0], i, values + i * COLS);
+    m[1].data = (const uint8_t *)values;
+    int32_t targets[COUNT];
+    for (int t = 0; t < COUNT; t++) targets[t] = t;
+    view x = rig_floats(r, rig_random(r, COUNT * COLS, 0.01f), COUNT * COLS), dx[2];
+    view at = rig_ints(r, targets, COUNT), losses = rig_floats(r, NULL, COUNT);
+    for (int i = 0; i < 2; i++) {
+        dense_weight *head;
+        assert_int_equal(dense_weight_create(r->be, &m[i], &head, NULL), WEFT_OK);
+        view scratch = rig_bytes(r, NULL, head_loss_scratch_bytes(r->be, head));
+        dx[i] = rig_floats(r, NULL, COUNT * COLS);
+        op_head_loss(r->be, head, x, at, COUNT, 1, losses, dx[i], scratch);
+        dense_weight_free(r->be, &head);
+    }
+    const float *blocks = rig_read(r, dx[0], COUNT * COLS);
+    const float *plain = rig_read(r, dx[1], COUNT * COLS);
+    assert_memory_equal(blocks, plain, COUNT * COLS * sizeof(float));
+    assert_true(isfinite(plain[0]) && plain[0] != 0);
+    rig_log(r, blocks, COUNT * COLS);
+}
+
+static void head_blocks_case(rig *r) {
+    head_blocks(r, DENSE_BF16, 768 * 2);
+    head_blocks(r, DENSE_Q8_0, 768 / 32 * 34);
+    head_blocks(r, DENSE_Q6_K, 768 / 256 * 210);
 }
 
 static void moves_case(rig *r) {
@@ -526,6 +564,7 @@ CASE(rope)
 CASE(attention)
 CASE(glu)
 CASE(head_loss)
+CASE(head_blocks)
 CASE(moves)
 CASE(sum_squares)
 CASE(adamw)
@@ -545,6 +584,7 @@ int main(void) {
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_glu),
         cmocka_unit_test(test_head_loss),
+        cmocka_unit_test(test_head_blocks),
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_sum_squares),
         cmocka_unit_test(test_adamw),
