@@ -102,15 +102,24 @@ static inline const uint8_t *codes_at(const ternary_matrix *w, int64_t row, int6
     return w->codes + (size_t)row * ternary_row_bytes(w->cols) + (size_t)col / 4;
 }
 
+/* Half a block: the codes of columns 32 i + 16 half + 0..15 in codes[i]. */
+ALWAYS_INLINE void unpack_half(const uint8_t *block, int half, int8x16_t codes[4]) {
+    const uint8x16_t low = vdupq_n_u8(3);
+    uint8x16_t packed = vld1q_u8(block + 16 * half);
+    codes[0] = vreinterpretq_s8_u8(vshrq_n_u8(packed, 6));
+    codes[1] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 4), low));
+    codes[2] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 2), low));
+    codes[3] = vreinterpretq_s8_u8(vandq_u8(packed, low));
+}
+
 /* The eight vectors of codes of a block, in the order of the columns. */
 ALWAYS_INLINE void unpack_codes(const uint8_t *block, int8x16_t codes[8]) {
-    const uint8x16_t low = vdupq_n_u8(3);
-    for (int half = 0; half < 2; half++) {
-        uint8x16_t packed = vld1q_u8(block + 16 * half);
-        codes[half] = vreinterpretq_s8_u8(vshrq_n_u8(packed, 6));
-        codes[2 + half] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 4), low));
-        codes[4 + half] = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 2), low));
-        codes[6 + half] = vreinterpretq_s8_u8(vandq_u8(packed, low));
+    int8x16_t first[4], second[4];
+    unpack_half(block, 0, first);
+    unpack_half(block, 1, second);
+    for (int i = 0; i < 4; i++) {
+        codes[2 * i] = first[i];
+        codes[2 * i + 1] = second[i];
     }
 }
 

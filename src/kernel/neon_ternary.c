@@ -40,6 +40,13 @@ void neon_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32
 static inline int32x4_t accumulate(int32x4_t sum, int8x16_t codes, int8x16_t q) {
     int16x8_t words = vreinterpretq_s16_s32(sum);
     words = vmlal_s8(words, vget_low_s8(codes), vget_low_s8(q));
+    return vreinterpretq_s32_s16(vmlal_high_s8(words, codes, q));
+}
+
+/* The same for the many sums of a tile. */
+static inline int32x4_t accumulate_held(int32x4_t sum, int8x16_t codes, int8x16_t q) {
+    int16x8_t words = vreinterpretq_s16_s32(sum);
+    words = vmlal_s8(words, vget_low_s8(codes), vget_low_s8(q));
     HOLD(words);
     return vreinterpretq_s32_s16(vmlal_high_s8(words, codes, q));
 }
@@ -49,7 +56,7 @@ static inline int32x4_t widen(int32x4_t sum) {
 }
 
 static void multiply(int_tile *tile, int64_t col, int64_t width, bool last) {
-    multiply_rows(tile, col, width, last, accumulate, widen);
+    multiply_rows(tile, col, width, last, accumulate_held, widen);
 }
 
 void neon_ternary_matmul(const ternary_matrix *w, int64_t row_begin, int64_t row_end,

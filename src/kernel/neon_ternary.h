@@ -96,14 +96,13 @@ ALWAYS_INLINE void one_token(const ternary_matrix *w, int64_t row_begin, int64_t
             int32x4_t sums[2][4];
             for (int i = 0; i < 8; i++) sums[i / 4][i % 4] = vdupq_n_s32(0);
             for (int64_t k = begin; k < end; k += TERNARY_BLOCK) {
-                int8x16_t x[8];
-                for (int i = 0; i < 8; i++) x[i] = vld1q_s8(q + k + 16 * i);
-                for (int r = 0; r < 4; r++) {
-                    int8x16_t values[8];
-                    unpack_codes(codes[r] + k / 4, values);
-                    for (int i = 0; i < 8; i++) {
-                        sums[i % 2][r] = accumulate(sums[i % 2][r], values[i], x[i]);
-                        HOLD(sums[i % 2][r]);
+                UNROLL (half, 2) {
+                    int8x16_t x[4];
+                    UNROLL (i, 4) x[i] = vld1q_s8(q + k + 32 * i + 16 * half);
+                    UNROLL (r, 4) {
+                        int8x16_t values[4];
+                        unpack_half(codes[r] + k / 4, half, values);
+                        UNROLL (i, 4) sums[half][r] = accumulate(sums[half][r], values[i], x[i]);
                     }
                 }
             }
