@@ -45,7 +45,6 @@ struct weft_trainer {
  * model_synthesise fills m. */
 int weft_model_begin(const weft_model_options *options, weft_model **out, weft_error *err);
 
-/* The public adapters and scales as the model layer's list; at most FORWARD_ADAPTERS_MAX. */
 /* What of weft_train_options decides on memory. */
 typedef struct plan_wishes {
     weft_recompute recompute;
@@ -58,6 +57,7 @@ typedef struct plan_wishes {
 void plan_make(const weft_model *base, const weft_dataset *data, const adapter_settings *shape,
                const plan_wishes *wishes, trainer_options *inner, weft_plan *plan);
 
+/* The public adapters and scales as the model layer's list; at most FORWARD_ADAPTERS_MAX. */
 int adapter_uses(const weft_adapter *const *adapters, const float *scales, size_t count,
                  adapter_use *uses, weft_error *err);
 

@@ -334,13 +334,13 @@ uint64_t os_rss_bytes(void) {
 #endif
 }
 
-uint64_t os_memory_bytes(void) {
-    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
-}
 void os_trim(void) {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
 }
 
+uint64_t os_memory_bytes(void) {
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+}

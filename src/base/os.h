@@ -70,7 +70,7 @@ uint64_t os_peak_rss_bytes(void); /* highest resident size so far; 0 where unkno
  * goes on from the whole life of the process. */
 bool os_peak_rss_reset(void);
 uint64_t os_rss_bytes(void);      /* resident size now; 0 where unknown */
+void os_trim(void);               /* give memory that was freed back to the system, where it can */
 uint64_t os_memory_bytes(void);   /* physical memory; 0 where unknown */
 
 #endif
-void os_trim(void);               /* give memory that was freed back to the system, where it can */
