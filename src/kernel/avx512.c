@@ -1,5 +1,5 @@
-/* The AVX-512 table: the common vector kernels at 512 bits, dropout, and the integer products of
- * the two levels. */
+/* The AVX-512 table: the common vector kernels at 512 bits, dropout, and the integer product. What
+ * was not faster than AVX2 stays AVX2 (docs/SPEED.md). */
 #if defined(__x86_64__)
 #include "kernel/avx512.h"
 

@@ -67,9 +67,6 @@ ALWAYS_INLINE vec vec_min(vec a, vec b) {
 ALWAYS_INLINE vec vec_max(vec a, vec b) {
     return _mm512_max_ps(a, b);
 }
-ALWAYS_INLINE vec vec_sqrt(vec v) {
-    return _mm512_sqrt_ps(v);
-}
 ALWAYS_INLINE vec vec_round(vec v) {
     return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -141,14 +138,6 @@ ALWAYS_INLINE vec vec_ternary(vec_int packed, int shift) {
     const vec values = _mm512_setr_ps(-1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0);
     return _mm512_permutevar_ps(values, _mm512_srli_epi32(packed, (unsigned)shift));
 }
-ALWAYS_INLINE vec vec_f16(const uint8_t *p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-}
-ALWAYS_INLINE vec vec_bf16(const uint8_t *p) {
-    vec_int words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
-}
-
 void avx512_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum);
 void avx512_dropout(const float *x, int64_t n, float p, uint64_t seed, uint64_t first, float *y,
                     bool add);

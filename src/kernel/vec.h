@@ -9,8 +9,7 @@
  *   vec_scale_exponent(v, n)        v * 2^n for integral n without overflow
  *   vec_zero_below(v, x, bound)     0 where x < bound, else v
  *   vec_transpose                   of LANES vectors in place
- *   vec_bytes, vec_ternary          LANES bytes; the value, -1 0 1, of the code at bit `shift`
- *   vec_f16, vec_bf16               LANES floats from unaligned little-endian halves */
+ *   vec_bytes, vec_ternary          LANES bytes; the value, -1 0 1, of the code at bit `shift` */
 #ifndef WEFT_KERNEL_VEC_H
 #define WEFT_KERNEL_VEC_H
 

@@ -6,7 +6,6 @@
 #include "kernel/vec.h"
 
 enum {
-    PANEL_ROWS = 48,    /* rows of A copied at a time: 12 KiB */
     STRIP_DEPTH = 64,   /* rows of B packed at a time */
     UNPACKED_ROWS = 18, /* so few rows of A do not repay packing rows of B */
     NT_DOT_MIN = 64     /* gemm_nt: from this k on, rows are multiplied where they lie */
@@ -27,21 +26,6 @@ typedef struct strip_product {
     int64_t ldc;
     bool keep;
 } strip_product;
-
-/* The same over the columns of a panel: C (rows, width) = alpha * A B + (C if keep), A (rows,
- * depth), depth at most PANEL_DEPTH; column col of B is in the strip at panel + col / STRIP *
- * strip_step. */
-enum { PANEL_DEPTH = 64 };
-typedef struct panel_product {
-    const float *a;
-    int64_t lda, rows, depth;
-    const float *panel;
-    int64_t strip_step, width;
-    float alpha;
-    float *c;
-    int64_t ldc;
-    bool keep;
-} panel_product;
 
 /* Inner product: y (tokens, rows) = alpha * x w^T + (y if keep), x (tokens, k), w (rows, k). */
 typedef struct dot_product {
@@ -106,33 +90,6 @@ static NEVER_INLINE void strip_multiply(const strip_product *p) {
         strip_rows(p, 2, true);
     else
         strip_rows(p, 1, true);
-}
-
-/* A goes through a small buffer: its rows are often a multiple of 2 KiB apart, where the lines of
- * neighbouring rows would push each other out of the cache. */
-static inline void panel_multiply(const panel_product *args) {
-    _Alignas(64) float a[PANEL_ROWS * PANEL_DEPTH];
-    for (int64_t row = 0; row < args->rows; row += PANEL_ROWS) {
-        int64_t rows = min_i64(PANEL_ROWS, args->rows - row);
-        for (int64_t i = 0; i < rows; i++)
-            memcpy(a + i * PANEL_DEPTH, args->a + (row + i) * args->lda,
-                   (size_t)args->depth * sizeof(float));
-        for (int64_t col = 0; col < args->width; col += STRIP) {
-            strip_product p = {.a = a,
-                               .a_row = PANEL_DEPTH,
-                               .a_step = 1,
-                               .rows = rows,
-                               .depth = args->depth,
-                               .b = args->panel + col / STRIP * args->strip_step,
-                               .ldb = STRIP,
-                               .width = min_i64(STRIP, args->width - col),
-                               .alpha = args->alpha,
-                               .c = args->c + row * args->ldc + col,
-                               .ldc = args->ldc,
-                               .keep = args->keep};
-            strip_multiply(&p);
-        }
-    }
 }
 
 /* tokens (1..4) x rows dot products; the constants are resolved by inlining. */
