@@ -4,6 +4,7 @@
 #include "kernel/avx2.h"
 
 #include "kernel/dense_span.h"
+#include "kernel/prefetch.h"
 
 enum {
     DOT_ROWS = 12, /* rows of the forward panel: 24 KiB at DOT_COLUMNS columns */
@@ -45,8 +46,56 @@ void avx2_dense_row(const dense_matrix *w, int64_t row, float *out) {
     convert(w, row, 0, w->cols, out);
 }
 
+/* Columns of one step of one_token: a cache line of each row. */
+enum { ONE_STEP = 32 };
+
+ALWAYS_INLINE __m256 load_halves(const uint8_t *p, const bool bf16) {
+    __m128i halves = _mm_loadu_si128((const __m128i *)p);
+    if (!bf16) return _mm256_cvtph_ps(halves);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+
+/* One token by rows of halves from where they lie, four at a time (missing rows repeat the last);
+ * the same sums in the same order as by panels. cols is a multiple of ONE_STEP. */
+ALWAYS_INLINE void one_token(const dense_matrix *w, int64_t row_begin, int64_t row_end,
+                             const float *x, float *y, const bool bf16) {
+    for (int64_t row = row_begin; row < row_end; row += 4) {
+        const uint8_t *at[4];
+        __m128 total = _mm_setzero_ps();
+        for (int r = 0; r < 4; r++)
+            at[r] = w->data + (size_t)min_i64(row + r, row_end - 1) * w->row_bytes;
+        for (int64_t col = 0; col < w->cols; col += DOT_COLUMNS) {
+            int64_t end = min_i64(col + DOT_COLUMNS, w->cols);
+            __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                              _mm256_setzero_ps()};
+            for (int64_t k = col; k < end; k += ONE_STEP) {
+                for (int r = 0; r < 4; r++) /* the same line of the next four rows */
+                    prefetch(at[r] + 4 * w->row_bytes + 2 * k, CACHE_LINE);
+                for (int64_t i = k; i < k + ONE_STEP; i += 8) {
+                    __m256 value = _mm256_loadu_ps(x + i);
+                    for (int r = 0; r < 4; r++)
+                        sums[r] = _mm256_fmadd_ps(load_halves(at[r] + 2 * i, bf16), value, sums[r]);
+                }
+            }
+            __m128 dots = sum_lanes4(sums[0], sums[1], sums[2], sums[3]);
+            total = col > 0 ? _mm_add_ps(total, dots) : dots;
+        }
+        float values[4];
+        _mm_storeu_ps(values, total);
+        memcpy(y + row, values, (size_t)min_i64(4, row_end - row) * sizeof(float));
+    }
+}
+
 void avx2_dense_matmul(const dense_matrix *w, int64_t row_begin, int64_t row_end, const float *x,
                        int64_t ldx, int64_t tokens, float *y, int64_t ldy) {
+    if (tokens == 1 && w->cols % ONE_STEP == 0 && w->type == DENSE_F16) {
+        one_token(w, row_begin, row_end, x, y, false);
+        return;
+    }
+    if (tokens == 1 && w->cols % ONE_STEP == 0 && w->type == DENSE_BF16) {
+        one_token(w, row_begin, row_end, x, y, true);
+        return;
+    }
     _Alignas(64) float panel[DOT_ROWS * DOT_COLUMNS];
     for (int64_t row = row_begin; row < row_end; row += DOT_ROWS) {
         int64_t rows = min_i64(DOT_ROWS, row_end - row);

@@ -13,6 +13,7 @@
 #define WEFT_KERNEL_AVX512_INT_H
 
 #include "kernel/avx512.h"
+#include "kernel/prefetch.h"
 
 enum {
     INT_VECTORS = 4, /* of rows unpacked at a time */
@@ -116,7 +117,7 @@ ALWAYS_INLINE void sum_span(const int_tile *tile, const int tokens, int64_t widt
             memcpy(&four, q + t * INT_LINE + k, 4);
             __m512i x = _mm512_set1_epi32(four);
             UNROLLED(v, INT_VECTORS)
-                sums[t][v] = multiply_add(sums[t][v], _mm512_load_si512(codes + 64 * v), x);
+            sums[t][v] = multiply_add(sums[t][v], _mm512_load_si512(codes + 64 * v), x);
         }
     }
     UNROLLED(t, tokens) {
@@ -206,6 +207,9 @@ static inline void one_token(const ternary_matrix *w, int64_t row_begin, int64_t
             int64_t end = min_i64(padded, begin + ONE_SPAN);
             for (int p = 0; p < PAIRS; p++) sums[p] = _mm512_setzero_si512();
             for (int64_t k = begin; k < end; k += TERNARY_BLOCK) {
+                /* The rows lie one after another: so many bytes are used up a step. */
+                prefetch(codes[0] + 2 * PAIRS * k / 4 + PREFETCH_AHEAD,
+                         2 * PAIRS * TERNARY_BLOCK_BYTES);
                 __m512i x[4];
                 for (int i = 0; i < 4; i++)
                     x[i] = _mm512_broadcast_i64x4(
