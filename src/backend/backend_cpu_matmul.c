@@ -4,7 +4,7 @@
 /* Tokens of a cell of a big product: their activations stay in a core's cache while rows of the
  * weight stream past, and each unpacked row serves them all. */
 #define TOKEN_BLOCK 64
-#define ROW_BLOCK   32
+#define ROW_BLOCK   64
 /* Tokens of a cell of a product with a LoRA matrix, whose few rows stay together. */
 #define LORA_TOKEN_BLOCK 16
 #define LORA_ROW_BLOCK   64
