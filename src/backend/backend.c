@@ -347,27 +347,20 @@ void op_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t
     if (LIST_READY(be, list)) be->ops->ternary_matmul_f32(be, w, x, tokens, y);
 }
 
-void op_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
-                         bool add) {
+void op_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                         precision grade, view dx, bool add) {
     if (!WEIGHT_READY(be, w)) return;
     const operand list[] = {IN(dy, floats(tokens, w->matrix.rows)),
                             OUT(dx, floats(tokens, w->matrix.cols))};
-    if (LIST_READY(be, list)) be->ops->ternary_matmul_t(be, w, dy, tokens, dx, add);
+    if (LIST_READY(be, list)) be->ops->ternary_matmul_t(be, w, dy, tokens, grade, dx, add);
 }
 
-void op_ternary_matmul_t_rounded(backend *be, const ternary_weight *w, view dy, int64_t tokens,
-                                 view dx, bool add) {
-    if (!WEIGHT_READY(be, w)) return;
-    const operand list[] = {IN(dy, floats(tokens, w->matrix.rows)),
-                            OUT(dx, floats(tokens, w->matrix.cols))};
-    if (LIST_READY(be, list)) be->ops->ternary_matmul_t_rounded(be, w, dy, tokens, dx, add);
-}
-
-void op_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, view y) {
+void op_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, precision grade,
+                     view y) {
     if (!WEIGHT_READY(be, w)) return;
     const operand list[] = {IN(x, floats(tokens, w->matrix.cols)),
                             OUT(y, floats(tokens, w->matrix.rows))};
-    if (LIST_READY(be, list)) be->ops->dense_matmul(be, w, x, tokens, y);
+    if (LIST_READY(be, list)) be->ops->dense_matmul(be, w, x, tokens, grade, y);
 }
 
 void op_lora_down(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r, view h) {
@@ -480,14 +473,14 @@ size_t head_loss_scratch_bytes(const backend *be, const dense_weight *w) {
 }
 
 void op_head_loss(backend *be, const dense_weight *w, view x, view targets, int64_t tokens,
-                  float grad_scale, view losses, view dx, view scratch) {
+                  float grad_scale, precision grade, view losses, view dx, view scratch) {
     if (!WEIGHT_READY(be, w)) return;
     size_t bytes = floats(tokens, w->matrix.cols);
     const operand list[] = {IN(x, bytes), IN(targets, ints(tokens)), OUT(losses, floats(tokens, 1)),
                             OUT(scratch, be->ops->head_loss_scratch_bytes(be, w)), OUT(dx, bytes)};
     int count = grad_scale != 0 ? 5 : 4;
     if (list_ready(be, __func__, list, count))
-        be->ops->head_loss(be, w, x, targets, tokens, grad_scale, losses, dx, scratch);
+        be->ops->head_loss(be, w, x, targets, tokens, grad_scale, grade, losses, dx, scratch);
 }
 
 void op_add(backend *be, view a, view b, int64_t count, view out) {
@@ -496,15 +489,18 @@ void op_add(backend *be, view a, view b, int64_t count, view out) {
     if (LIST_READY(be, list)) be->ops->add(be, a, b, count, out);
 }
 
-/* Of the indexed side only one row is known to be used; its implementation checks each index. */
-void op_gather(backend *be, view x, view rows, int64_t count, int64_t n, view y) {
-    const operand list[] = {IN(x, floats(1, n)), IN(rows, ints(count)), OUT(y, floats(count, n))};
-    if (LIST_READY(be, list)) be->ops->gather(be, x, rows, count, n, y);
+void op_gather(backend *be, view x, int64_t row_count, view rows, int64_t count, int64_t n,
+               view y) {
+    const operand list[] = {IN(x, floats(row_count, n)), IN(rows, ints(count)),
+                            OUT(y, floats(count, n))};
+    if (LIST_READY(be, list)) be->ops->gather(be, x, row_count, rows, count, n, y);
 }
 
-void op_scatter(backend *be, view x, view rows, int64_t count, int64_t n, view y) {
-    const operand list[] = {IN(x, floats(count, n)), IN(rows, ints(count)), OUT(y, floats(1, n))};
-    if (LIST_READY(be, list)) be->ops->scatter(be, x, rows, count, n, y);
+void op_scatter(backend *be, view x, view rows, int64_t count, int64_t n, view y,
+                int64_t row_count) {
+    const operand list[] = {IN(x, floats(count, n)), IN(rows, ints(count)),
+                            OUT(y, floats(row_count, n))};
+    if (LIST_READY(be, list)) be->ops->scatter(be, x, rows, count, n, y, row_count);
 }
 
 void op_copy(backend *be, view from, view to, size_t bytes) {
@@ -518,7 +514,7 @@ void op_fill_zero(backend *be, view to, size_t bytes) {
 }
 
 void op_sum_squares(backend *be, view x, int64_t count, view out) {
-    const operand list[] = {IN(x, floats(count, 1)), OUT(out, sizeof(double))};
+    const operand list[] = {IN(x, floats(count, 1)), OUT(out, 2 * sizeof(float))};
     if (LIST_READY(be, list)) be->ops->sum_squares(be, x, count, out);
 }
 

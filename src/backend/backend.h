@@ -31,6 +31,12 @@ typedef struct view {
     size_t offset;
 } view;
 
+/* How closely a product must be computed. FULL: float32 operands, products and sums. ROUNDED: the
+ * caller rounds activations to 8 bits anyway, so that a device may round an operand too: gradients
+ * to 16 bits relative to the largest magnitude of their row (kernel.h, ternary_matmul_t_i16: the
+ * error), other operands to half precision after scaling their rows. Sums stay as they were. */
+typedef enum precision { PRECISION_FULL, PRECISION_ROUNDED } precision;
+
 static inline view view_of(buffer *b) {
     return (view){b, 0};
 }
@@ -88,14 +94,11 @@ size_t quantised_bytes(int64_t tokens, int64_t n);
 void op_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8);
 void op_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
 void op_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y);
-void op_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
-                         bool add);
-/* The same where activations are rounded anyway: a device may first round each row of dy to 16
- * bits, relative to the row's largest magnitude (kernel.h, ternary_matmul_t_i16: the error). */
-void op_ternary_matmul_t_rounded(backend *be, const ternary_weight *w, view dy, int64_t tokens,
-                                 view dx, bool add);
+void op_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                         precision grade, view dx, bool add);
 /* logits (T, rows) = x (T, cols) W^T */
-void op_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, view y);
+void op_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, precision grade,
+                     view y);
 
 /* LoRA of one projection. A (r, K), B (N, r). */
 void op_lora_down(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r,
@@ -128,6 +131,7 @@ typedef struct attention_args {
     view q, k, v, first, last, out;
     int64_t tokens, keys, heads, kv_heads, head_dim;
     float scale;
+    precision grade;
 } attention_args;
 void op_attention(backend *be, const attention_args *args);
 /* Backward where keys == tokens and last[t] == t: overwrites dq, dk, dv. out is not read. A
@@ -146,17 +150,19 @@ void op_glu_backward(backend *be, activation act, view gate, view up, view dout,
  * scratch: as many bytes as head_loss_scratch_bytes says. */
 size_t head_loss_scratch_bytes(const backend *be, const dense_weight *w);
 void op_head_loss(backend *be, const dense_weight *w, view x, view targets, int64_t tokens,
-                  float grad_scale, view losses, view dx, view scratch);
+                  float grad_scale, precision grade, view losses, view dx, view scratch);
 
 void op_add(backend *be, view a, view b, int64_t count, view out); /* out may be a or b */
 /* y[i] = x[rows[i]], n floats a row; and its transpose y[rows[i]] = x[i]. rows int32 (count), for
- * scatter all different; the indexed side has as many rows as fit up to the end of its buffer. */
-void op_gather(backend *be, view x, view rows, int64_t count, int64_t n, view y);
-void op_scatter(backend *be, view x, view rows, int64_t count, int64_t n, view y);
+ * scatter all different; the indexed side has row_count rows. */
+void op_gather(backend *be, view x, int64_t row_count, view rows, int64_t count, int64_t n, view y);
+void op_scatter(backend *be, view x, view rows, int64_t count, int64_t n, view y,
+                int64_t row_count);
 void op_copy(backend *be, view from, view to, size_t bytes);
 void op_fill_zero(backend *be, view to, size_t bytes);
 
-/* out: one double, the sum of squares of count floats. Deterministic for any thread count. */
+/* out: two floats, whose sum in double is the sum of the squares of count floats to about 2^-40 of
+ * it. Deterministic for any thread count. */
 void op_sum_squares(backend *be, view x, int64_t count, view out);
 void op_adamw(backend *be, const adamw_settings *settings, int64_t count, view p, view g, view m,
               view v);

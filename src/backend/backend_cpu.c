@@ -178,7 +178,6 @@ static const backend_ops cpu_ops = {
     .ternary_matmul = cpu_ternary_matmul,
     .ternary_matmul_f32 = cpu_ternary_matmul_f32,
     .ternary_matmul_t = cpu_ternary_matmul_t,
-    .ternary_matmul_t_rounded = cpu_ternary_matmul_t_rounded,
     .dense_matmul = cpu_dense_matmul,
     .lora_down = cpu_lora_down,
     .lora_up = cpu_lora_up,

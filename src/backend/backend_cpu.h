@@ -81,18 +81,17 @@ bool cpu_part_next(const weight_parts *parts, weight_part *part); /* false at th
 void cpu_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8);
 void cpu_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
 void cpu_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y);
-void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
-                          bool add);
-void cpu_ternary_matmul_t_rounded(backend *be, const ternary_weight *w, view dy, int64_t tokens,
-                                  view dx, bool add);
-void cpu_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, view y);
+void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                          precision grade, view dx, bool add);
+void cpu_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, precision grade,
+                      view y);
 void cpu_lora_down(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r, view h);
 void cpu_lora_up(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t r, float scale,
                  view y);
 void cpu_lora_backward(backend *be, const lora_backward_args *args);
 size_t cpu_head_loss_scratch_bytes(const backend *be, const dense_weight *w);
 void cpu_head_loss(backend *be, const dense_weight *w, view x, view targets, int64_t tokens,
-                   float grad_scale, view losses, view dx, view scratch);
+                   float grad_scale, precision grade, view losses, view dx, view scratch);
 
 /* backend_cpu_attention.c */
 void cpu_rope(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
@@ -111,8 +110,10 @@ void cpu_glu(backend *be, activation act, view gate, view up, int64_t count, vie
 void cpu_glu_backward(backend *be, activation act, view gate, view up, view dout, int64_t count,
                       view dgate, view dup);
 void cpu_add(backend *be, view a, view b, int64_t count, view out);
-void cpu_gather(backend *be, view x, view rows, int64_t count, int64_t n, view y);
-void cpu_scatter(backend *be, view x, view rows, int64_t count, int64_t n, view y);
+void cpu_gather(backend *be, view x, int64_t row_count, view rows, int64_t count, int64_t n,
+                view y);
+void cpu_scatter(backend *be, view x, view rows, int64_t count, int64_t n, view y,
+                 int64_t row_count);
 void cpu_sum_squares(backend *be, view x, int64_t count, view out);
 void cpu_adamw(backend *be, const adamw_settings *settings, int64_t count, view p, view g, view m,
                view v);

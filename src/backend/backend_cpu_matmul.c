@@ -120,9 +120,8 @@ static void ternary_t_cell(const void *context, int64_t col_begin, int64_t col_e
                                c->w->cols, c->add);
 }
 
-void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
-                          bool add) {
-    cpu_backend *cpu = cpu_of(be);
+static void ternary_t_full(cpu_backend *cpu, const ternary_weight *w, view dy, int64_t tokens,
+                           view dx, bool add) {
     const ternary_matrix *m = &w->matrix;
     ternary_call call = {
         .k = &cpu->k, .w = m, .x = cpu_floats(dy), .y = cpu_floats(dx), .add = add};
@@ -162,18 +161,13 @@ static void gradient_cell(const void *context, int64_t col_begin, int64_t col_en
                                    c->dx + token_begin * c->w->cols + p.offset, c->w->cols, c->add);
 }
 
-void cpu_ternary_matmul_t_rounded(backend *be, const ternary_weight *w, view dy, int64_t tokens,
-                                  view dx, bool add) {
-    cpu_backend *cpu = cpu_of(be);
+static void ternary_t_rounded(cpu_backend *cpu, const ternary_weight *w, view dy, int64_t tokens,
+                              view dx, bool add) {
     const ternary_matrix *m = &w->matrix;
-    if (m->rows > GRADIENT_ROWS_MAX) {
-        cpu_ternary_matmul_t(be, w, dy, tokens, dx, add);
-        return;
-    }
     int64_t padded = gradient_padded(m->rows);
     size_t scale_bytes = round_up((size_t)tokens * sizeof(float), 64);
     size_t q_bytes = (size_t)(tokens * padded) * sizeof(int16_t);
-    uint8_t *scratch = cpu_scratch(cpu, "op_ternary_matmul_t_rounded", scale_bytes + q_bytes);
+    uint8_t *scratch = cpu_scratch(cpu, "op_ternary_matmul_t", scale_bytes + q_bytes);
     if (!scratch) return;
     gradient_call call = {.k = &cpu->k,
                           .w = m,
@@ -183,10 +177,16 @@ void cpu_ternary_matmul_t_rounded(backend *be, const ternary_weight *w, view dy,
                           .dx = cpu_floats(dx),
                           .padded = padded,
                           .add = add};
-    if (!cpu_parts_by_cols(cpu, "op_ternary_matmul_t_rounded", m, &call.parts)) return;
+    if (!cpu_parts_by_cols(cpu, "op_ternary_matmul_t", m, &call.parts)) return;
     cpu_run(cpu, tokens, 4.0 * (double)m->rows, gradient_rows, &call);
     cpu_grid grid = weight_grid(m->cols, TERNARY_BLOCK, tokens, m->rows);
     cpu_run_grid(cpu, &grid, gradient_cell, &call);
+}
+
+void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                          precision grade, view dx, bool add) {
+    bool rounded = grade == PRECISION_ROUNDED && w->matrix.rows <= GRADIENT_ROWS_MAX;
+    (rounded ? ternary_t_rounded : ternary_t_full)(cpu_of(be), w, dy, tokens, dx, add);
 }
 
 /* ---- dense ---- */
@@ -213,7 +213,9 @@ static void run_dense(cpu_backend *cpu, const dense_matrix *w, const float *x, i
     cpu_run_grid(cpu, &grid, dense_cell, &call);
 }
 
-void cpu_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, view y) {
+void cpu_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, precision grade,
+                      view y) {
+    (void)grade; /* float32 is what the CPU computes fastest */
     run_dense(cpu_of(be), &w->matrix, cpu_floats(x), tokens, cpu_floats(y));
 }
 
@@ -367,8 +369,9 @@ static bool targets_ok(backend *be, const int32_t *targets, int64_t tokens, int6
 }
 
 void cpu_head_loss(backend *be, const dense_weight *w, view x, view targets, int64_t tokens,
-                   float grad_scale, view losses, view dx, view scratch) {
+                   float grad_scale, precision grade, view losses, view dx, view scratch) {
     cpu_backend *cpu = cpu_of(be);
+    (void)grade;
     const dense_matrix *m = &w->matrix;
     if (!targets_ok(be, cpu_ints(targets), tokens, m->rows)) return;
     loss_call call = {&cpu->k,

@@ -2,6 +2,7 @@
  * the optimiser's step. Refuses indices that would lead out of a matrix. */
 #include "backend/backend_cpu.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Values of one partial sum of squares: fixed, because the sum depends on it. */
@@ -101,22 +102,19 @@ static void scatter_rows(void *context, int64_t begin, int64_t end, int worker) 
         memcpy(c->y + c->index[i] * c->n, c->x + i * c->n, (size_t)c->n * sizeof(float));
 }
 
-/* Whole rows of n floats from v to the end of its buffer. */
-static int64_t rows_left(view v, int64_t n) {
-    return (int64_t)((v.buf->bytes - v.offset) / ((size_t)n * sizeof(float)));
-}
-
-void cpu_gather(backend *be, view x, view rows, int64_t count, int64_t n, view y) {
+void cpu_gather(backend *be, view x, int64_t row_count, view rows, int64_t count, int64_t n,
+                view y) {
     cpu_backend *cpu = cpu_of(be);
     row_call call = {.x = cpu_floats(x), .index = cpu_ints(rows), .y = cpu_floats(y), .n = n};
-    if (indices_ok(be, "op_gather", "row", call.index, count, rows_left(x, n)))
+    if (indices_ok(be, "op_gather", "row", call.index, count, row_count))
         cpu_run(cpu, count, (double)n, gather_rows, &call);
 }
 
-void cpu_scatter(backend *be, view x, view rows, int64_t count, int64_t n, view y) {
+void cpu_scatter(backend *be, view x, view rows, int64_t count, int64_t n, view y,
+                 int64_t row_count) {
     cpu_backend *cpu = cpu_of(be);
     row_call call = {.x = cpu_floats(x), .index = cpu_ints(rows), .y = cpu_floats(y), .n = n};
-    if (indices_ok(be, "op_scatter", "row", call.index, count, rows_left(y, n)))
+    if (indices_ok(be, "op_scatter", "row", call.index, count, row_count))
         cpu_run(cpu, count, (double)n, scatter_rows, &call);
 }
 
@@ -218,7 +216,9 @@ void cpu_sum_squares(backend *be, view x, int64_t count, view out) {
     cpu_run(cpu, blocks, 2.0 * SUM_BLOCK, sum_blocks, &call);
     double sum = 0;
     for (int64_t i = 0; i < blocks; i++) sum += partial[i];
-    memcpy(cpu_at(out), &sum, sizeof sum); /* a view is aligned to 4 bytes only */
+    float *parts = cpu_floats(out);
+    parts[0] = (float)sum;
+    parts[1] = isfinite(parts[0]) ? (float)(sum - (double)parts[0]) : 0;
 }
 
 typedef struct adamw_call {

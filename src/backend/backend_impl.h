@@ -52,11 +52,10 @@ typedef struct backend_ops {
     void (*ternary_matmul)(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
     void (*ternary_matmul_f32)(backend *be, const ternary_weight *w, view x, int64_t tokens,
                                view y);
-    void (*ternary_matmul_t)(backend *be, const ternary_weight *w, view dy, int64_t tokens, view dx,
-                             bool add);
-    void (*ternary_matmul_t_rounded)(backend *be, const ternary_weight *w, view dy, int64_t tokens,
-                                     view dx, bool add);
-    void (*dense_matmul)(backend *be, const dense_weight *w, view x, int64_t tokens, view y);
+    void (*ternary_matmul_t)(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                             precision grade, view dx, bool add);
+    void (*dense_matmul)(backend *be, const dense_weight *w, view x, int64_t tokens,
+                         precision grade, view y);
     void (*lora_down)(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r, view h);
     void (*lora_up)(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t r, float scale,
                     view y);
@@ -72,10 +71,12 @@ typedef struct backend_ops {
                          view dgate, view dup);
     size_t (*head_loss_scratch_bytes)(const backend *be, const dense_weight *w);
     void (*head_loss)(backend *be, const dense_weight *w, view x, view targets, int64_t tokens,
-                      float grad_scale, view losses, view dx, view scratch);
+                      float grad_scale, precision grade, view losses, view dx, view scratch);
     void (*add)(backend *be, view a, view b, int64_t count, view out);
-    void (*gather)(backend *be, view x, view rows, int64_t count, int64_t n, view y);
-    void (*scatter)(backend *be, view x, view rows, int64_t count, int64_t n, view y);
+    void (*gather)(backend *be, view x, int64_t row_count, view rows, int64_t count, int64_t n,
+                   view y);
+    void (*scatter)(backend *be, view x, view rows, int64_t count, int64_t n, view y,
+                    int64_t row_count);
     void (*copy)(backend *be, view from, view to, size_t bytes);
     void (*fill_zero)(backend *be, view to, size_t bytes);
     void (*sum_squares)(backend *be, view x, int64_t count, view out);

@@ -168,11 +168,11 @@ static void forward_attention(forward *f, int64_t layer, const token_batch *b,
                            .heads = c->heads,
                            .kv_heads = c->kv_heads,
                            .head_dim = c->head_dim,
-                           .scale = 1.0f / sqrtf((float)c->head_dim)};
+                           .scale = 1.0f / sqrtf((float)c->head_dim),
+                           .grade = forward_precision(f)};
     if (cache) {
-        size_t size = (size_t)(tokens * kv_width) * sizeof(float);
-        op_copy(f->be, acts->k, view_floats(cache->k, cache->start * kv_width), size);
-        op_copy(f->be, acts->v, view_floats(cache->v, cache->start * kv_width), size);
+        op_scatter(f->be, acts->k, b->last, tokens, kv_width, cache->k, cache->keys);
+        op_scatter(f->be, acts->v, b->last, tokens, kv_width, cache->v, cache->keys);
         args.k = cache->k;
         args.v = cache->v;
         args.keys = cache->keys;
@@ -223,5 +223,5 @@ void forward_final_norm(forward *f, view x, int64_t tokens, view y) {
 }
 
 void forward_logits(forward *f, view y, int64_t tokens, view logits) {
-    op_dense_matmul(f->be, f->m->head, y, tokens, logits);
+    op_dense_matmul(f->be, f->m->head, y, tokens, forward_precision(f), logits);
 }

@@ -37,11 +37,12 @@ typedef struct adapter_use {
     float scale; /* the person's: 1 = as trained */
 } adapter_use;
 
-/* Keys and values seen by a layer other than the batch's own: a cache (keys, G*d) each. */
+/* Keys and values seen by a layer other than the batch's own: a cache (keys, G*d) each. Token t's
+ * own go to row last[t], and where they go is data, as all that changes from token to token: the
+ * recorded operations stay the same, and a device may replay them. */
 typedef struct layer_cache {
     view k, v;
-    int64_t keys;  /* filled so far, the batch included */
-    int64_t start; /* where the batch's own keys go */
+    int64_t keys; /* capacity in tokens */
 } layer_cache;
 
 typedef struct forward {
@@ -84,6 +85,11 @@ size_t acts_place(const config *c, int64_t tokens, int32_t rank, bool shared, bu
 
 /* Seed of the dropout mask of one projection: backward draws the same mask. */
 uint64_t dropout_seed_of(const forward *f, int64_t layer, target t);
+
+/* What the products of this pass may be rounded to. */
+static inline precision forward_precision(const forward *f) {
+    return f->smooth ? PRECISION_FULL : PRECISION_ROUNDED;
+}
 
 void forward_embed(forward *f, const token_batch *b, view x);
 /* acts->in -> out (T, D); out may be acts->in when nothing is kept. cache NULL: the batch sees

@@ -156,8 +156,7 @@ static void eval_chunk(session *s, const int32_t *tokens, int64_t count) {
     for (int64_t i = 0; i < c->layer_count; i++) {
         layer_cache cache = {.k = view_floats(s->keys, i * layer_floats),
                              .v = view_floats(s->values, i * layer_floats),
-                             .keys = s->position + count,
-                             .start = s->position};
+                             .keys = s->context};
         forward_layer(&s->f, i, &b, &s->acts, &cache, s->x);
     }
     forward_final_norm(&s->f, s->x, count, s->x);

@@ -86,10 +86,7 @@ static void backward_project(backward *b, int64_t layer, target t, int64_t token
                              const layer_acts *acts, view dx, bool add, bool base) {
     forward *f = b->f;
     const ternary_weight *w = f->m->layers[layer].proj[t];
-    if (base && f->smooth)
-        op_ternary_matmul_t(f->be, w, dy, tokens, dx, add);
-    else if (base)
-        op_ternary_matmul_t_rounded(f->be, w, dy, tokens, dx, add);
+    if (base) op_ternary_matmul_t(f->be, w, dy, tokens, forward_precision(f), dx, add);
     if (adapter_pair(f->trained, layer, t)->rank)
         backward_adapter(b, layer, t, tokens, x, dy, acts->down[t], dx, base || add);
 }
@@ -133,7 +130,8 @@ static void backward_attention(backward *b, int64_t layer, const token_batch *ba
                            .heads = c->heads,
                            .kv_heads = c->kv_heads,
                            .head_dim = c->head_dim,
-                           .scale = 1.0f / sqrtf((float)c->head_dim)};
+                           .scale = 1.0f / sqrtf((float)c->head_dim),
+                           .grade = forward_precision(f)};
     op_attention_backward(f->be, &args, b->d_att, b->dq, b->dk, b->dv);
     op_rope(f->be, b->dq, batch->positions, f->rope, tokens, c->heads, c->head_dim,
             c->rope_interleaved, true);

@@ -91,9 +91,9 @@ static void record(evaluator *e, int64_t count) {
     for (int64_t i = 0; i < c->layer_count; i++)
         forward_layer(&e->f, i, &batch, &e->acts, NULL, e->x);
     forward_final_norm(&e->f, e->x, b->tokens, e->x);
-    op_gather(be, e->x, e->rows, count, c->hidden, e->picked);
-    op_head_loss(be, e->f.m->head, e->picked, e->targets, count, 0, e->losses, e->picked,
-                 e->head_scratch);
+    op_gather(be, e->x, b->tokens, e->rows, count, c->hidden, e->picked);
+    op_head_loss(be, e->f.m->head, e->picked, e->targets, count, 0, forward_precision(&e->f),
+                 e->losses, e->picked, e->head_scratch);
 }
 
 static int evaluate_batch(evaluator *e, evaluation *out, weft_error *err) {

@@ -16,9 +16,10 @@ struct train_step {
     forward f;
     backward b;
     buffer *memory;
-    layer_acts *acts; /* one a layer, or all the same when recomputing */
-    view *inputs;     /* layer_count + 1: (T, D) each; the last is the final hidden state */
-    view final, dx;   /* (T, D) */
+    buffer **acts_memory; /* one a layer, so that none is too large for a device; or one for all */
+    layer_acts *acts;     /* one a layer, or all the same when recomputing */
+    view *inputs;         /* layer_count + 1: (T, D) each; the last is the final hidden state */
+    view final, dx;       /* (T, D) */
     view picked, d_picked, losses; /* rows that carry a loss */
     view head_scratch, norm_sum;
     view ids, positions, first, last, rows, targets;
@@ -27,10 +28,10 @@ struct train_step {
     int32_t *host_rows; /* 2 * T: rows, targets */
 };
 
-/* Carve the work space; with buf NULL only the size is wanted (then s needs only o and
- * layer_count). */
-static size_t place(train_step *s, const config *c, size_t param_count, int32_t rank,
-                    size_t head_bytes, buffer *buf) {
+/* Carve the work space but for the activations; with buf NULL only the size is wanted (then s needs
+ * only o and layer_count). */
+static size_t place(train_step *s, const config *c, size_t param_count, size_t head_bytes,
+                    buffer *buf) {
     size_t tokens = (size_t)s->o.micro_tokens, array = tokens * sizeof(int32_t), at = 0;
     size_t rows = tokens * (size_t)c->hidden * sizeof(float), flat = param_count * sizeof(float);
     struct {
@@ -48,15 +49,29 @@ static size_t place(train_step *s, const config *c, size_t param_count, int32_t 
     }
     for (int64_t i = 0; i <= s->layer_count; i++, at += round_up(rows, 64))
         if (s->inputs) s->inputs[i] = (view){buf, at};
-    size_t acts_at = at;
-    for (int64_t i = 0; i < s->layer_count; i++) {
-        layer_acts unused, *acts = s->acts ? &s->acts[i] : &unused;
-        size_t size = acts_place(c, s->o.micro_tokens, rank, false, buf, acts_at, acts);
-        if (s->inputs) acts->in = s->inputs[i];
-        if (!s->o.recompute) acts_at += size;
-        at = acts_at + (s->o.recompute ? size : 0);
-    }
     return at;
+}
+
+/* How many layers' activations exist at once. */
+static int64_t acts_count(const train_step *s) {
+    return s->o.recompute ? 1 : s->layer_count;
+}
+
+static size_t acts_bytes(const train_step *s, const config *c, int32_t rank) {
+    layer_acts unused;
+    return acts_place(c, s->o.micro_tokens, rank, false, NULL, 0, &unused);
+}
+
+static int allocate_acts(train_step *s, int32_t rank, weft_error *err) {
+    const config *c = &s->m->cfg;
+    for (int64_t i = 0; i < acts_count(s); i++)
+        TRY(buffer_create(s->m->be, acts_bytes(s, c, rank), &s->acts_memory[i], err));
+    for (int64_t i = 0; i < s->layer_count; i++) {
+        buffer *memory = s->acts_memory[s->o.recompute ? 0 : i];
+        acts_place(c, s->o.micro_tokens, rank, false, memory, 0, &s->acts[i]);
+        s->acts[i].in = s->inputs[i];
+    }
+    return WEFT_OK;
 }
 
 static forward_options scratch_options(const step_options *o, int32_t rank) {
@@ -78,7 +93,8 @@ size_t step_bytes(const config *c, const adapter_settings *shape, const step_opt
     }
     params *= (size_t)c->layer_count;
     forward_options options = scratch_options(o, shape->rank);
-    return place(&s, c, params, shape->rank, head_bytes, NULL) +
+    return place(&s, c, params, head_bytes, NULL) +
+           (size_t)acts_count(&s) * acts_bytes(&s, c, shape->rank) +
            forward_scratch_bytes(c, &options) +
            backward_scratch_bytes(c, o->micro_tokens, shape->rank, o->dropout > 0);
 }
@@ -96,14 +112,16 @@ static int allocate(train_step *s, weft_error *err) {
     size_t head_bytes = head_loss_scratch_bytes(s->m->be, s->m->head);
     int32_t rank = rank_of(s->a);
     s->acts = calloc(layers, sizeof *s->acts);
+    s->acts_memory = calloc(layers, sizeof *s->acts_memory);
     s->inputs = calloc(layers + 1, sizeof *s->inputs);
     s->host_losses = malloc(tokens * sizeof(float));
     s->host_rows = malloc(tokens * 2 * sizeof(int32_t));
-    if (!s->acts || !s->inputs || !s->host_losses || !s->host_rows)
+    if (!s->acts || !s->acts_memory || !s->inputs || !s->host_losses || !s->host_rows)
         return err_set(err, WEFT_ERR_MEMORY, "out of memory for the training step");
-    size_t size = place(s, c, s->a->param_count, rank, head_bytes, NULL);
+    size_t size = place(s, c, s->a->param_count, head_bytes, NULL);
     TRY(buffer_create(s->m->be, size, &s->memory, err));
-    place(s, c, s->a->param_count, rank, head_bytes, s->memory);
+    place(s, c, s->a->param_count, head_bytes, s->memory);
+    TRY(allocate_acts(s, rank, err));
     forward_options options = scratch_options(&s->o, rank);
     TRY(forward_create(s->m, &options, &s->f, err));
     s->f.trained = s->a;
@@ -136,9 +154,12 @@ void train_step_free(train_step **handle) {
     train_step *s = *handle;
     if (!s) return;
     backward_destroy(&s->b);
+    for (int64_t i = 0; s->acts_memory && i < s->layer_count; i++)
+        buffer_free(s->m->be, &s->acts_memory[i]);
     buffer_free(s->m->be, &s->memory);
     forward_destroy(&s->f);
     free(s->acts);
+    free(s->acts_memory);
     free(s->inputs);
     free(s->host_losses);
     free(s->host_rows);
@@ -179,9 +200,9 @@ static void forward_to_loss(train_step *s, const token_batch *batch, int64_t cou
     for (int64_t i = 0; i < s->layer_count; i++)
         forward_layer(&s->f, i, batch, &s->acts[i], NULL, s->inputs[i + 1]);
     forward_final_norm(&s->f, s->inputs[s->layer_count], batch->tokens, s->final);
-    op_gather(s->m->be, s->final, s->rows, count, c->hidden, s->picked);
-    op_head_loss(s->m->be, s->m->head, s->picked, s->targets, count, grad_scale, s->losses,
-                 s->d_picked, s->head_scratch);
+    op_gather(s->m->be, s->final, batch->tokens, s->rows, count, c->hidden, s->picked);
+    op_head_loss(s->m->be, s->m->head, s->picked, s->targets, count, grad_scale,
+                 forward_precision(&s->f), s->losses, s->d_picked, s->head_scratch);
 }
 
 static void backward_from_loss(train_step *s, const token_batch *batch, int64_t count) {
@@ -189,7 +210,7 @@ static void backward_from_loss(train_step *s, const token_batch *batch, int64_t 
     backend *be = s->m->be;
     view d_final = s->final; /* its values are no longer needed */
     op_fill_zero(be, d_final, (size_t)(batch->tokens * c->hidden) * sizeof(float));
-    op_scatter(be, s->d_picked, s->rows, count, c->hidden, d_final);
+    op_scatter(be, s->d_picked, s->rows, count, c->hidden, d_final, batch->tokens);
     op_rmsnorm_backward(be, s->inputs[s->layer_count], s->m->output_norm, d_final, batch->tokens,
                         c->hidden, c->norm_epsilon, s->dx, false);
     for (int64_t i = s->layer_count - 1; i >= 0; i--) {
@@ -246,11 +267,11 @@ int train_step_update(train_step *s, const optimiser_settings *o, int64_t update
                       int64_t target_count, double *grad_norm, weft_error *err) {
     backend *be = s->m->be;
     int64_t n = (int64_t)s->a->param_count;
-    double sum;
+    float sum[2];
     backend_begin(be);
     op_sum_squares(be, s->gradients, n, s->norm_sum);
-    int rc = backend_read(be, s->norm_sum, &sum, sizeof sum, err);
-    *grad_norm = rc ? 0 : sqrt(sum) / (double)target_count;
+    int rc = backend_read(be, s->norm_sum, sum, sizeof sum, err);
+    *grad_norm = rc ? 0 : sqrt((double)sum[0] + (double)sum[1]) / (double)target_count;
     if (!rc && !isfinite(*grad_norm))
         rc = err_set(err, WEFT_ERR_NUMERIC,
                      "the gradient is not finite: lower the learning rate, or check the data");

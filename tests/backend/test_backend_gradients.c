@@ -101,7 +101,7 @@ static void layer_run(rig *r, activation act, float dropout) {
                                .r = R,
                                .scale = 0.5f};
     op_glu_backward(r->be, act, c.y, c.up, c.c, T * N, dy, dup);
-    op_ternary_matmul_t(r->be, c.w, dy, T, dn, false);
+    op_ternary_matmul_t(r->be, c.w, dy, T, PRECISION_FULL, dn, false);
     op_lora_backward(r->be, &args);
     op_dropout(r->be, dx, T * K, dropout, 5, dn, true);
     op_rmsnorm_backward(r->be, c.x, c.gamma, dn, T, K, 1e-5f, dx, false);
@@ -170,8 +170,8 @@ static void attention_case(rig *r) {
 }
 
 static double head_loss(chain *c) {
-    op_head_loss(c->r->be, c->head, c->x, c->targets, TOKENS, 0, c->losses, (view){NULL, 0},
-                 c->scratch);
+    op_head_loss(c->r->be, c->head, c->x, c->targets, TOKENS, 0, PRECISION_FULL, c->losses,
+                 (view){NULL, 0}, c->scratch);
     return weighted(c, c->losses, TOKENS);
 }
 
@@ -190,7 +190,8 @@ static void head_loss_case(rig *r) {
     c.losses = rig_floats(r, NULL, TOKENS);
     c.scratch = rig_bytes(r, NULL, head_loss_scratch_bytes(r->be, c.head));
     view dx = rig_floats(r, NULL, TOKENS * K);
-    op_head_loss(r->be, c.head, c.x, c.targets, TOKENS, 0.25f, c.losses, dx, c.scratch);
+    op_head_loss(r->be, c.head, c.x, c.targets, TOKENS, 0.25f, PRECISION_FULL, c.losses, dx,
+                 c.scratch);
     rig_log(r, rig_read(r, dx, TOKENS * K), TOKENS * K);
     check_slope(&c, "x", head_loss, c.x, TOKENS * K, dx);
     dense_weight_free(r->be, &c.head);

@@ -68,12 +68,12 @@ static void backward(rig *r, const pair *p, bool add) {
     view rounded[2];
     for (int i = 0; i < 2; i++) {
         dx[i] = rig_floats(r, start, count);
-        op_ternary_matmul_t(r->be, p->w[i], dy, p->tokens, dx[i], add);
+        op_ternary_matmul_t(r->be, p->w[i], dy, p->tokens, PRECISION_FULL, dx[i], add);
         rounded[i] = rig_floats(r, start, count);
-        op_ternary_matmul_t_rounded(r->be, p->w[i], dy, p->tokens, rounded[i], add);
+        op_ternary_matmul_t(r->be, p->w[i], dy, p->tokens, PRECISION_ROUNDED, rounded[i], add);
     }
     same(r, "ternary_matmul_t", dx, count);
-    same(r, "ternary_matmul_t_rounded", rounded, count);
+    same(r, "ternary_matmul_t, rounded", rounded, count);
 }
 
 /* Rows and columns that fill no part, one part and several; rows too long for a part of many. */
