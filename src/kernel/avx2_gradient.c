@@ -26,8 +26,8 @@ void avx2_gradient_row(const float *x, int64_t n, int16_t *q, float *scale) {
         highest = _mm256_max_ps(_mm256_and_ps(v, magnitude), highest); /* a NaN v is skipped */
         poison = _mm256_fmadd_ps(v, _mm256_setzero_ps(), poison);
     }
-    float s = 32767.0f / max_lanes(highest) + sum_lanes(poison);
-    const __m256 least = _mm256_set1_ps(-32767), most = _mm256_set1_ps(32767);
+    float s = (float)GRADIENT_MOST / max_lanes(highest) + sum_lanes(poison);
+    const __m256 least = _mm256_set1_ps(-GRADIENT_MOST), most = _mm256_set1_ps(GRADIENT_MOST);
     memset(q + n, 0, (size_t)(gradient_padded(n) - n) * sizeof *q);
     for (int64_t i = 0; i < n; i += 8) {
         __m256 v = _mm256_mul_ps(load_lanes(x + i, n - i), _mm256_set1_ps(s));

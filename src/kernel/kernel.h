@@ -58,8 +58,10 @@ static inline int64_t attention_backward_scratch_floats(int64_t tokens) {
     return 2 * ATTENTION_QUERIES * tokens;
 }
 
-/* Gradients as int16: a sum of so many cannot leave an int32. */
+/* Gradients as int16: a sum of so many cannot leave an int32. The largest is 256 * 127 + 127, so
+ * that a device which multiplies bytes can cut each into two signed ones. */
 #define GRADIENT_ROWS_MAX 65535
+#define GRADIENT_MOST     32639
 #define GRADIENT_LEAST    1e-30f /* stands in for a smaller absmax: the scale stays finite */
 static inline int64_t gradient_padded(int64_t rows) {
     return (rows + 7) / 8 * 8;
@@ -96,10 +98,10 @@ typedef struct kernels {
     void (*ternary_unpack_rows)(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
                                 int64_t col_begin, int64_t col_end, uint8_t *out);
 
-    /* Rounds one row of gradients to 16 bits, exact: s = 32767 / max(absmax(x), GRADIENT_LEAST) in
-     * float32; q = clamp(round_half_even(x * s), -32767, 32767); *scale = s. Writes
-     * gradient_padded(n) values, zeros past n. If any x is not finite, *scale is NaN, and so is
-     * every product computed with it. */
+    /* Rounds one row of gradients to 16 bits, exact: s = GRADIENT_MOST / max(absmax(x),
+     * GRADIENT_LEAST) in float32; q = clamp(round_half_even(x * s), -GRADIENT_MOST, GRADIENT_MOST);
+     * *scale = s. Writes gradient_padded(n) values, zeros past n. If any x is not finite, *scale is
+     * NaN, and so is every product computed with it. */
     void (*gradient_row)(const float *x, int64_t n, int16_t *q, float *scale);
     /* ternary_matmul_t on such rows, exact: dx[t][k] (+)= isum * (w.scale / scale[t]), isum =
      * sum_j q[t][j] * T[j][k] in int32, each sum, product and addition rounded on its own. At most

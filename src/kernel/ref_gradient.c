@@ -15,9 +15,9 @@ void ref_gradient_row(const float *x, int64_t n, int16_t *q, float *scale) {
         highest = fmaxf(highest, fabsf(x[i]));
         poison += x[i] * 0.0f;
     }
-    float s = 32767.0f / highest + poison;
+    float s = (float)GRADIENT_MOST / highest + poison, most = GRADIENT_MOST;
     for (int64_t i = 0; i < n; i++)
-        q[i] = (int16_t)fminf(fmaxf(nearbyintf(x[i] * s), -32767.0f), 32767.0f);
+        q[i] = (int16_t)fminf(fmaxf(nearbyintf(x[i] * s), -most), most);
     memset(q + n, 0, (size_t)(gradient_padded(n) - n) * sizeof *q);
     *scale = s;
 }

@@ -133,7 +133,7 @@ static void ternary_rounded_backward_case(rig *r) {
     for (int t = 0; t < T; t++) {
         float highest = 0;
         for (int j = 0; j < N; j++) highest = fmaxf(highest, fabsf(dy[t * N + j]));
-        scale[t] = 32767.0f / highest;
+        scale[t] = (float)GRADIENT_MOST / highest;
         for (int k = 0; k < K; k++) {
             int32_t sum = 0;
             expected *e = &near[t * K + k];

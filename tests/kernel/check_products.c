@@ -181,7 +181,7 @@ static void gradient_row(check *c) {
         int64_t n = lengths[i], words = gradient_padded(n) / 2;
         float *x = check_floats(c, n), scale[2];
         if (c->fill == FILL_RANDOM && n > 8) { /* exact halves, so that ties are seen */
-            x[0] = 32767;
+            x[0] = GRADIENT_MOST;
             for (int64_t k = 1; k < n; k++) x[k] = (float)check_random(c, 65535) / 2 - 16000;
         }
         float *expected = check_output(words), *got = check_output(words);
