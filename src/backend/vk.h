@@ -133,7 +133,7 @@ vk_binding vk_fault_binding(vk_backend *vk); /* VK_FAULT_COUNT words, read-write
 
 /* ---- operations, by file ---- */
 
-/* backend_vk_rows.c */
+/* backend_vk_rows.c, backend_vk_values.c; copy and fill in backend_vk.c */
 void vk_embed(backend *be, const dense_weight *w, view ids, int64_t tokens, view out);
 void vk_rmsnorm(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps, view y);
 void vk_rmsnorm_backward(backend *be, view x, view gamma, view dy, int64_t tokens, int64_t n,
@@ -154,6 +154,17 @@ void vk_fill_zero(backend *be, view to, size_t bytes);
 void vk_sum_squares(backend *be, view x, int64_t count, view out);
 void vk_adamw(backend *be, const adamw_settings *settings, int64_t count, view p, view g, view m,
               view v);
+
+/* Each row of dy (T, n) rounded to 16 bits as kernel.h's gradient_row does, the same bits, in two
+ * planes of int8: q = 256 high + low. planes: high (T, ternary_padded(n)), low (the same), zeros
+ * past n; then float scale (T); without gaps. A row that is not finite has zeros and a scale that
+ * is NaN. `op` is the operation that it is a part of. */
+size_t vk_gradient_planes_bytes(int64_t tokens, int64_t n);
+void vk_gradient_planes(vk_backend *vk, const char *op, view dy, int64_t tokens, int64_t n,
+                        view planes);
+/* vk_rmsnorm and vk_quantise of its result in one dispatch; y may be x. */
+void vk_rmsnorm_quantise(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps,
+                         view y, view q8);
 
 /* backend_vk_ternary.c */
 void vk_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
