@@ -1,0 +1,4 @@
+// The integer product in plain integer arithmetic.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "ternary_tile.glsl"
