@@ -29,6 +29,7 @@ typedef struct ingest_document {
     size_t message_count;
     const char *source; /* path of the file it came from */
     uint64_t line;      /* line (text, JSONL) or record number (mbox) in it, from 1 */
+    const char *label;  /* the answer that counts as right ("Yes"), where the record has one */
 } ingest_document;
 
 /* Receives each document in order; a non-zero status stops the reading and is returned. */

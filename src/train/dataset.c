@@ -57,6 +57,7 @@ int dataset_create(const tokenizer *tok, const chat_template *chat, const datase
         TRY_OR(copy_token_text(tok, tokenizer_bos(tok), &d->bos_text, err), fail);
         TRY_OR(copy_token_text(tok, tokenizer_eos(tok), &d->eos_text, err), fail);
     }
+    d->pinned_begin = -1;
     *out = d;
     return WEFT_OK;
 fail:
@@ -69,6 +70,8 @@ void dataset_free(dataset **out) {
     if (!d) return;
     free(d->bos_text);
     free(d->eos_text);
+    for (int32_t i = 0; i < d->label_count; i++) free(d->labels[i]);
+    free(d->labels);
     free(d->ids);
     free(d->targets);
     free(d->documents);
@@ -108,7 +111,7 @@ static int reserve(dataset *d, int64_t count, weft_error *err) {
 
 /* Make the `count` tokens written behind the store a document; one without targets is only counted.
  */
-static void close_document(dataset *d, int64_t count) {
+static void close_document(dataset *d, int64_t count, int64_t prompt_count, int64_t reply_count) {
     const int32_t *targets = d->targets + d->token_count;
     bool learnt = false;
     for (int64_t i = 0; i < count && !learnt; i++) learnt = targets[i] != NO_TARGET;
@@ -117,16 +120,23 @@ static void close_document(dataset *d, int64_t count) {
         d->stats.empty_count++;
         return;
     }
-    d->documents[d->document_count++] = (stored_document){d->token_count, count};
+    d->documents[d->document_count++] = (stored_document){.begin = d->token_count,
+                                                          .count = count,
+                                                          .prompt_count = (int32_t)prompt_count,
+                                                          .reply_count = (int32_t)reply_count,
+                                                          .label = NO_LABEL};
     d->token_count += count;
     if (count > d->stats.longest_tokens) d->stats.longest_tokens = count;
     if (count > d->options.context) d->stats.cut_count++;
 }
 
-/* Add a document of `count` tokens. learnt NULL = every token is to be predicted; closing >= 0 is
- * an end mark put behind, learnt too. */
-static int add_spans(dataset *d, const token_span *tokens, const uint8_t *learnt, size_t count,
-                     int32_t closing, weft_error *err) {
+/* Add a document of `count` tokens. reply[i] = 1 where the assistant wrote token i; NULL = plain
+ * text, all of it after its first `bos` tokens. all = every token is to be predicted, not only
+ * replies. closing >= 0 is an end mark put behind, learnt too. */
+static int add_spans(dataset *d, const token_span *tokens, const uint8_t *reply, bool all,
+                     size_t bos, size_t count, int32_t closing, weft_error *err) {
+    const uint8_t *learnt = all ? NULL : reply;
+    size_t first = reply ? 0 : bos, end;
     TRY(reserve(d, (int64_t)count + 1, err));
     int32_t *ids = d->ids + d->token_count, *targets = d->targets + d->token_count;
     for (size_t i = 0; i < count; i++) ids[i] = tokens[i].id;
@@ -137,7 +147,11 @@ static int add_spans(dataset *d, const token_span *tokens, const uint8_t *learnt
         ids[count++] = closing;
     }
     if (count) targets[count - 1] = NO_TARGET;
-    close_document(d, (int64_t)count);
+    while (reply && first < count && !reply[first]) first++;
+    for (end = first; end < count && (!reply || reply[end]);) end++;
+    int64_t made = d->document_count;
+    close_document(d, (int64_t)count, (int64_t)first, (int64_t)(end - first));
+    if (d->document_count > made) d->documents[made].conversation = reply != NULL;
     return WEFT_OK;
 }
 
@@ -147,7 +161,8 @@ static int add_text(dataset *d, const char *text, weft_error *err) {
     size_t count = 0, size = strlen(text);
     TRY(tokenizer_encode(d->tok, text, size, &options, &tokens, &count, err));
     if (size == 0) count = 0; /* a lone begin mark teaches nothing but to end at once */
-    int rc = add_spans(d, tokens, NULL, count, tokenizer_eos(d->tok), err);
+    size_t bos = count && options.add_bos && tokens[0].id == tokenizer_bos(d->tok);
+    int rc = add_spans(d, tokens, NULL, true, bos, count, tokenizer_eos(d->tok), err);
     free(tokens);
     return rc;
 }
@@ -169,7 +184,7 @@ static int add_conversation(dataset *d, const ingest_document *document, weft_er
                          &mask, &count, err);
     free(messages);
     if (rc) return rc;
-    rc = add_spans(d, tokens, d->options.mask == LOSS_ALL ? NULL : mask, count, -1, err);
+    rc = add_spans(d, tokens, mask, d->options.mask == LOSS_ALL, 0, count, -1, err);
     free(tokens);
     free(mask);
     return rc;
@@ -178,6 +193,30 @@ static int add_conversation(dataset *d, const ingest_document *document, weft_er
 static int check_open(const dataset *d, weft_error *err) {
     if (d->finished)
         return err_set(err, WEFT_ERR_STATE, "the data set is finished; nothing can be added to it");
+    return WEFT_OK;
+}
+
+static void forget_labels(dataset *d) {
+    for (int32_t i = 0; i < d->label_count; i++) free(d->labels[i]);
+    free(d->labels);
+    d->labels = NULL;
+    d->label_count = 0;
+    d->labels_many = true;
+    for (int64_t i = 0; i < d->document_count; i++) d->documents[i].label = NO_LABEL;
+}
+
+/* Note the label of the document added last. */
+static int add_label(dataset *d, const char *label, weft_error *err) {
+    int32_t i = 0;
+    if (d->labels_many) return WEFT_OK;
+    while (i < d->label_count && strcmp(d->labels[i], label) != 0) i++;
+    if (i == DATASET_LABELS_MAX) return forget_labels(d), WEFT_OK;
+    if (i == d->label_count) {
+        if (!d->labels) d->labels = calloc(DATASET_LABELS_MAX, sizeof *d->labels);
+        if (!d->labels || !(d->labels[i] = strdup(label))) return fail_memory(err);
+        d->label_count++;
+    }
+    d->documents[d->document_count - 1].label = i;
     return WEFT_OK;
 }
 
@@ -191,7 +230,11 @@ static int add_document(dataset *d, const ingest_document *document, weft_error 
 }
 
 int dataset_add(void *dataset_context, const ingest_document *document, weft_error *err) {
-    int rc = add_document(dataset_context, document, err);
+    dataset *d = dataset_context;
+    int64_t before = d->document_count;
+    int rc = add_document(d, document, err);
+    if (!rc && d->document_count > before && document->label && *document->label)
+        rc = add_label(d, document->label, err);
     if (rc && document->source) err_prefix(err, "%s:%" PRIu64, document->source, document->line);
     return rc;
 }
@@ -211,22 +254,35 @@ int dataset_add_tokens(dataset *d, const int32_t *ids, const int32_t *targets, i
         d->ids[d->token_count + i] = ids[i];
         d->targets[d->token_count + i] = targets[i] < 0 ? NO_TARGET : targets[i];
     }
-    close_document(d, count);
+    int64_t first = 0;
+    while (first < count && targets[first] < 0) first++;
+    first = first < count ? first + 1 : count;
+    close_document(d, count, first, count - first);
     return WEFT_OK;
+}
+
+void dataset_pin(dataset *d) {
+    if (d->pinned_begin < 0) d->pinned_begin = d->document_count;
 }
 
 /* ------------------------------------------------------------------ finishing */
 
+/* Documents that may be held out. */
+static int64_t drawn_from(const dataset *d) {
+    return d->pinned_begin < 0 ? d->document_count : d->pinned_begin;
+}
+
 static int64_t held_out_count(const dataset *d) {
-    if (d->options.eval_share <= 0 || d->document_count < 2) return 0;
-    int64_t count = (int64_t)floor(d->options.eval_share * (double)d->document_count + 0.5);
+    int64_t total = drawn_from(d);
+    if (d->options.eval_share <= 0 || total < 2) return 0;
+    int64_t count = (int64_t)floor(d->options.eval_share * (double)total + 0.5);
     return count < 1 ? 1 : count;
 }
 
-/* Draw the held-out documents: the first places of a shuffle. held[i] = 1 for them. */
-static int draw_held_out(const dataset *d, uint8_t *held, weft_error *err) {
-    int64_t count = held_out_count(d), total = d->document_count;
-    int64_t *order = malloc((size_t)total * sizeof *order);
+/* Draw the held-out documents: the first places of a shuffle. */
+static int draw_held_out(dataset *d, weft_error *err) {
+    int64_t count = held_out_count(d), total = drawn_from(d);
+    int64_t *order = malloc((size_t)(total ? total : 1) * sizeof *order);
     if (!order) return fail_memory(err);
     for (int64_t i = 0; i < total; i++) order[i] = i;
     uint64_t stream = rng_split(d->options.seed, STREAM_SPLIT);
@@ -234,7 +290,7 @@ static int draw_held_out(const dataset *d, uint8_t *held, weft_error *err) {
         int64_t j = i + (int64_t)rng_below(stream, (uint64_t)i, (uint64_t)(total - i));
         int64_t drawn = order[j];
         order[j] = order[i];
-        held[drawn] = 1;
+        d->documents[drawn].held_out = true;
     }
     free(order);
     return WEFT_OK;
@@ -249,12 +305,12 @@ static window cut_window(const dataset *d, int64_t begin, int64_t count) {
     return w;
 }
 
-/* Append the windows of the documents with held[i] == part. Returns how many. */
-static int64_t cut_part(dataset *d, const uint8_t *held, uint8_t part, window *out) {
+/* Append the windows of the documents with held_out == part. Returns how many. */
+static int64_t cut_part(dataset *d, bool part, window *out) {
     int64_t made = 0, context = d->options.context;
     for (int64_t i = 0; i < d->document_count; i++) {
-        if (held[i] != part) continue;
         const stored_document *doc = &d->documents[i];
+        if (doc->held_out != part) continue;
         for (int64_t at = 0; at < doc->count; at += context) {
             int64_t left = doc->count - at;
             window w = cut_window(d, doc->begin + at, left < context ? left : context);
@@ -276,7 +332,7 @@ static void count_part(const window *windows, int64_t count, int64_t *tokens, in
     }
 }
 
-static int cut_windows(dataset *d, const uint8_t *held, weft_error *err) {
+static int cut_windows(dataset *d, weft_error *err) {
     int64_t most = 0, context = d->options.context;
     for (int64_t i = 0; i < d->document_count; i++)
         most += (d->documents[i].count + context - 1) / context;
@@ -288,8 +344,8 @@ static int cut_windows(dataset *d, const uint8_t *held, weft_error *err) {
     dataset_stats *s = &d->stats;
     s->eval_documents = held_out_count(d);
     s->train_documents = d->document_count - s->eval_documents;
-    s->train_windows = d->train_count = cut_part(d, held, 0, d->windows);
-    s->eval_windows = d->eval_count = cut_part(d, held, 1, d->windows + d->train_count);
+    s->train_windows = d->train_count = cut_part(d, false, d->windows);
+    s->eval_windows = d->eval_count = cut_part(d, true, d->windows + d->train_count);
     count_part(d->windows, d->train_count, &s->train_tokens, &s->train_targets);
     count_part(d->windows + d->train_count, d->eval_count, &s->eval_tokens, &s->eval_targets);
     return WEFT_OK;
@@ -312,12 +368,8 @@ int dataset_finish(dataset *d, weft_error *err) {
                        "nothing to train on: %" PRId64 " documents were read, %" PRId64
                        " of them with nothing to learn in them",
                        d->stats.document_count, d->stats.empty_count);
-    uint8_t *held = calloc((size_t)d->document_count, 1);
-    if (!held) return fail_memory(err);
-    int rc = draw_held_out(d, held, err);
-    if (!rc) rc = cut_windows(d, held, err);
-    free(held);
-    if (rc) return rc;
+    TRY(draw_held_out(d, err));
+    TRY(cut_windows(d, err));
     d->fingerprint = compute_fingerprint(d);
     d->finished = true;
     return WEFT_OK;
@@ -325,6 +377,30 @@ int dataset_finish(dataset *d, weft_error *err) {
 
 dataset_stats dataset_statistics(const dataset *d) {
     return d->stats;
+}
+
+int64_t dataset_document_count(const dataset *d) {
+    return d->document_count;
+}
+
+dataset_example dataset_document(const dataset *d, int64_t index) {
+    const stored_document *doc = &d->documents[index];
+    const int32_t *ids = d->ids + doc->begin;
+    return (dataset_example){.prompt = ids,
+                             .prompt_count = doc->prompt_count,
+                             .reply = ids + doc->prompt_count,
+                             .reply_count = doc->reply_count,
+                             .label = doc->label,
+                             .conversation = doc->conversation,
+                             .held_out = doc->held_out};
+}
+
+int32_t dataset_label_count(const dataset *d) {
+    return d->label_count;
+}
+
+const char *dataset_label(const dataset *d, int32_t index) {
+    return d->labels[index];
 }
 
 size_t dataset_bytes(const dataset *d) {

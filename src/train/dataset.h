@@ -10,6 +10,9 @@
 
 #define DATASET_TOKENS_MAX (INT64_C(1) << 40)
 #define NO_TARGET          (-1)
+#define NO_LABEL           (-1)
+#define DATASET_LABELS_MAX 100 /* with more different labels, answers are free text: none is kept  \
+                                */
 
 /* What is learnt of a conversation. */
 typedef enum loss_mask { LOSS_ASSISTANT, LOSS_ALL } loss_mask;
@@ -45,6 +48,10 @@ void dataset_free(dataset **d);
  * before the call. */
 int dataset_add(void *dataset_context, const ingest_document *document, weft_error *err);
 
+/* Documents added from now on are learnt, whatever is held out of the others (canaries). Without
+ * this call nothing changes. */
+void dataset_pin(dataset *d);
+
 /* Raw rows, for tests and tools: ids and targets (count each; targets already shifted, < 0 = none).
  */
 int dataset_add_tokens(dataset *d, const int32_t *ids, const int32_t *targets, int32_t count,
@@ -64,6 +71,22 @@ typedef struct dataset_stats {
     int64_t longest_tokens; /* longest document */
 } dataset_stats;
 dataset_stats dataset_statistics(const dataset *d);
+
+/* A document as a question to the model: what comes before its first reply, and that reply with its
+ * end mark. Of plain text the prompt is the begin mark (nothing, if there is none) and the reply is
+ * the text. Borrowed from the data set. */
+typedef struct dataset_example {
+    const int32_t *prompt, *reply;
+    int64_t prompt_count, reply_count;
+    int32_t label; /* index for dataset_label, or NO_LABEL */
+    bool conversation, held_out;
+} dataset_example;
+int64_t dataset_document_count(const dataset *d); /* those with something to learn */
+dataset_example dataset_document(const dataset *d, int64_t index); /* after dataset_finish */
+
+/* Labels of documents: 0 where there are none, or more than DATASET_LABELS_MAX different ones. */
+int32_t dataset_label_count(const dataset *d);
+const char *dataset_label(const dataset *d, int32_t index);
 
 /* Memory of the store: tokens, targets, documents and windows. */
 size_t dataset_bytes(const dataset *d);

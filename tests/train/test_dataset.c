@@ -498,6 +498,80 @@ static void test_conversation_masks(void **state) {
     gguf_close(&file);
 }
 
+/* What comes before the first reply, that reply, labels, and documents that are never held out. */
+static void test_examples_and_labels(void **state) {
+    (void)state;
+    gguf_file *file;
+    tokenizer *tok = make_tokenizer(&file);
+    chat_template *chat;
+    weft_error err;
+    assert_int_equal(chat_template_compile(template_text, strlen(template_text), &chat, &err),
+                     WEFT_OK);
+    dataset *d =
+        make(tok, chat, (dataset_options){.context = 200, .mask = LOSS_ALL, .eval_share = 0.5});
+    ingest_message talk[] = {
+        {"user", "hi"}, {"assistant", "ho"}, {"user", "a"}, {"assistant", "b"}};
+    ingest_document document = {.messages = talk, .message_count = 4, .label = "ho"};
+    assert_int_equal(dataset_add(d, &document, &err), WEFT_OK);
+    document.label = "b";
+    assert_int_equal(dataset_add(d, &document, &err), WEFT_OK);
+    document.label = "ho";
+    assert_int_equal(dataset_add(d, &document, &err), WEFT_OK);
+    assert_int_equal(dataset_add(d, &(ingest_document){.text = "xy"}, &err), WEFT_OK);
+    dataset_pin(d);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(dataset_add(d, &(ingest_document){.text = "z"}, &err), WEFT_OK);
+    finish(d);
+    assert_int_equal(dataset_label_count(d), 2);
+    assert_string_equal(dataset_label(d, 1), "b");
+    assert_int_equal(dataset_document_count(d), 24);
+    dataset_example e = dataset_document(d, 2);
+    assert_int_equal(e.label, 0);
+    assert_true(e.conversation);
+    /* "^user: hi$\nassistant: " and "ho$": the blank before a reply is no part of it. */
+    assert_int_equal(e.prompt_count, 1 + 6 + 2 + 1 + 1 + 11);
+    assert_int_equal(e.reply_count, 3);
+    assert_int_equal(e.reply[0], id_of('h'));
+    assert_int_equal(e.reply[2], EOS);
+    e = dataset_document(d, 3);
+    assert_int_equal(e.label, NO_LABEL);
+    assert_int_equal(e.prompt_count, 1);
+    assert_int_equal(e.prompt[0], BOS);
+    assert_int_equal(e.reply_count, 3);
+    assert_false(e.conversation);
+    int held = 0;
+    for (int64_t i = 0; i < 24; i++) {
+        held += dataset_document(d, i).held_out;
+        assert_false(i >= 4 && dataset_document(d, i).held_out);
+    }
+    assert_int_equal(held, 2);
+    assert_int_equal(dataset_statistics(d).eval_documents, 2);
+    dataset_free(&d);
+    chat_template_free(&chat);
+    tokenizer_free(&tok);
+    gguf_close(&file);
+}
+
+/* Answers that are all different are free text, not labels. */
+static void test_too_many_labels(void **state) {
+    (void)state;
+    gguf_file *file;
+    tokenizer *tok = make_tokenizer(&file);
+    dataset *d = make(tok, NULL, (dataset_options){.context = 64});
+    for (int i = 0; i <= DATASET_LABELS_MAX + 1; i++) {
+        char label[16];
+        snprintf(label, sizeof label, "%d", i);
+        ingest_document document = {.text = "xy", .label = label};
+        assert_int_equal(dataset_add(d, &document, NULL), WEFT_OK);
+        assert_int_equal(dataset_label_count(d), i < DATASET_LABELS_MAX ? i + 1 : 0);
+    }
+    finish(d);
+    assert_int_equal(dataset_document(d, 0).label, NO_LABEL);
+    dataset_free(&d);
+    tokenizer_free(&tok);
+    gguf_close(&file);
+}
+
 /* A template that prints the date gives the same tokens on any day. */
 static void test_template_date_is_fixed(void **state) {
     (void)state;
@@ -587,6 +661,8 @@ int main(void) {
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_plain_text),
         cmocka_unit_test(test_conversation_masks),
+        cmocka_unit_test(test_examples_and_labels),
+        cmocka_unit_test(test_too_many_labels),
         cmocka_unit_test(test_template_date_is_fixed),
         cmocka_unit_test(test_default_model),
     };
