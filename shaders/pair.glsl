@@ -17,6 +17,7 @@ vec2 pair_of(float sum, float lost) {
 vec2 pair_add(vec2 a, vec2 b) {
     precise float sum = a.x + b.x;
     precise float lost = LOST_OF_SUM(sum, a.x, b.x) + (a.y + b.y);
+    if (!is_finite(sum)) return vec2(sum, 0.0);
     precise float high = sum + lost;
     precise float low = lost - (high - sum);
     return pair_of(high, low);
