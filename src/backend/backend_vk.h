@@ -17,6 +17,7 @@ typedef struct vk_options {
     int device;          /* as vk_devices_list counts them; -1: the best */
     vk_tier tier_max;    /* use no more than this */
     uint64_t max_buffer; /* largest binding in bytes, at least 1 MiB; 0: what the device allows */
+    bool staged;         /* copy to and from memory of the host even where it is the device's */
     bool validate;       /* fail on what the validation layer says; an error where there is none */
     bool profile;        /* measure each dispatch: vk_profile_read */
     const char *cache_dir; /* where compiled pipelines are kept; NULL: nowhere */
@@ -52,6 +53,15 @@ const char *vk_tier_name(vk_tier tier); /* "plain", "dot products", "cooperative
 
 /* The device of a Vulkan backend. */
 const vk_device_info *backend_vk_info(const backend *be);
+
+/* What the device can do at most, measured now (about a second): the ceilings that speeds are
+ * compared with. half: products of half precision with float32 sums, or float32 where there are
+ * none. Texts are static. */
+typedef struct vk_peak {
+    double read_bytes_per_s, int8_ops_per_s, half_ops_per_s, f32_ops_per_s;
+    const char *int8_name, *half_name;
+} vk_peak;
+int backend_vk_peak(backend *be, vk_peak *out, weft_error *err);
 
 /* Sums over dispatches since creation or the last vk_profile_clear, by operation and shader. */
 typedef struct vk_profile_entry {
