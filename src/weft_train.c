@@ -234,6 +234,10 @@ weft_history weft_trainer_history(const weft_trainer *t) {
                           .best_eval = h.best_eval};
 }
 
+uint64_t weft_model_fingerprint(const weft_model *base) {
+    return trainer_model_fingerprint(base->m);
+}
+
 int weft_evaluate(const weft_model *base, const weft_dataset *data, bool held_out,
                   const weft_adapter *const *adapters, const float *scales, size_t count,
                   weft_evaluation *out, weft_error *err) {

@@ -66,6 +66,22 @@ uint64_t os_thread_ns(void);  /* processor time of the calling thread */
 uint64_t os_process_ns(void); /* processor time of all threads of the process */
 void os_sleep_ns(uint64_t ns);
 uint64_t os_peak_rss_bytes(void); /* highest resident size so far; 0 where unknown */
+/* Rename a file or folder; what `to` names is replaced, if it is a file or an empty folder. */
+int os_rename(const char *from, const char *to, weft_error *err);
+
+/* Have a folder to oneself, until unlocked or the process ends, however it does. WEFT_ERR_STATE if
+ * another has it. On file systems without locks everyone gets it. */
+int os_lock_dir(const char *path, int *lock, weft_error *err);
+void os_unlock_dir(int *lock); /* -1 is allowed; clears *lock */
+
+#define OS_PROCESS_BYTES 112
+
+/* A text that names this process among all that ever ran here: number, start time, boot. */
+void os_process_id(char id[OS_PROCESS_BYTES]);
+/* Does the process still run that was named so? Where the system tells no start times a new process
+ * of that number counts too. */
+bool os_process_runs(const char *id);
+
 /* Let the peak begin again from what is resident now. False where the system cannot: then the peak
  * goes on from the whole life of the process. */
 bool os_peak_rss_reset(void);

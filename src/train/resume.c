@@ -33,7 +33,7 @@ static uint64_t hash_ends(uint64_t hash, const uint8_t *data, size_t size) {
 
 /* The shape, and both ends of every tensor: no need to read gigabytes to tell two models apart. How
  * a file's weights are packed in memory does not count. */
-static uint64_t model_fingerprint(const model *m) {
+uint64_t trainer_model_fingerprint(const model *m) {
     uint64_t hash = hash_f64(hash_config(HASH_START, &m->cfg), m->mean_scale);
     if (!m->file) return hash_ends(hash, m->codes, m->codes_bytes);
     for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
@@ -82,7 +82,7 @@ void trainer_list_settings(trainer *t) {
     const trainer_options *o = &t->o;
     const adapter *a = t->a;
     t->setting_count = 0;
-    add(t, "model", "%016" PRIx64, model_fingerprint(t->m));
+    add(t, "model", "%016" PRIx64, trainer_model_fingerprint(t->m));
     add(t, "data set (documents, context, loss mask, split)", "%016" PRIx64,
         dataset_fingerprint(t->d));
     add_whole(t, "rank", a->rank);

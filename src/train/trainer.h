@@ -90,6 +90,9 @@ trainer_history trainer_get_history(const trainer *t);
  * in the run. Not from within the callback. */
 int trainer_measure(trainer *t, double *tokens_per_s, weft_error *err);
 
+/* A number that tells models apart: the shape, and both ends of every tensor. */
+uint64_t trainer_model_fingerprint(const model *m);
+
 int64_t trainer_steps_per_epoch(const trainer *t); /* of the epoch that the run is in */
 int64_t trainer_step_count(const trainer *t); /* that the run will take */
 double schedule_rate(const trainer_options *o, int64_t step, int64_t step_count); /* step from 0 */
