@@ -581,11 +581,6 @@ WEFT_API int weft_store_adapter(const char *name, bool create, weft_adapter_path
 /** Names of the stored adapters, one a line, sorted (weft_free); "" if none. */
 WEFT_API int weft_store_list(char **names, weft_error *err);
 
-#ifdef __cplusplus
-}
-#endif
-
-#endif
 /** Rename an adapter: its folder, and its record if there is one. WEFT_ERR_STATE if there is none
  * of that name, the new name is taken, or a run is at work on it. */
 WEFT_API int weft_store_rename(const char *name, const char *new_name, weft_error *err);
@@ -729,3 +724,8 @@ WEFT_API int weft_store_add_value(weft_store *store, const weft_run_value *value
 WEFT_API int weft_store_values(weft_store *store, int64_t run, const char *adapter,
                                weft_run_value **values, size_t *count, weft_error *err);
 
+#ifdef __cplusplus
+}
+#endif
+
+#endif
