@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* A whole file mapped read-only and shared. Empty files map to data == NULL, size == 0. */
 typedef struct os_map {
@@ -46,6 +47,15 @@ bool os_is_dir(const char *path);
 bool os_is_file(const char *path);
 int os_remove_tree(const char *path, weft_error *err); /* missing is not an error */
 
+/* An empty file for writing and reading that has no name and goes when it is closed; NULL when
+ * there is none to be had. */
+FILE *os_open_temporary(void);
+
+/* The bytes [begin, begin + size) of whole as a file of their own, for reading only. What was
+ * written to whole must be flushed; whole may be closed first, but its position is not touched.
+ * NULL: out of memory or of open files. */
+FILE *os_open_range(FILE *whole, uint64_t begin, uint64_t size);
+
 #define OS_LIST_MAX (1 << 20) /* names in one folder; more is WEFT_ERR_RANGE */
 
 /* Names in a folder, without "." and "..", sorted by byte value. Free with os_list_free. */
@@ -56,16 +66,6 @@ typedef struct os_list {
 int os_list_dir(const char *path, os_list *list, weft_error *err);
 void os_list_free(os_list *list);
 
-/* Zeroed memory aligned to 64 bytes, rounded up to it; NULL when there is none. */
-void *os_alloc(size_t size);
-void os_free(void *p);
-
-uint64_t os_clock_ns(void);       /* monotonic */
-int os_core_count(void);          /* cores this process may use, at least 1 */
-uint64_t os_thread_ns(void);  /* processor time of the calling thread */
-uint64_t os_process_ns(void); /* processor time of all threads of the process */
-void os_sleep_ns(uint64_t ns);
-uint64_t os_peak_rss_bytes(void); /* highest resident size so far; 0 where unknown */
 /* Rename a file or folder; what `to` names is replaced, if it is a file or an empty folder. */
 int os_rename(const char *from, const char *to, weft_error *err);
 
@@ -82,6 +82,16 @@ void os_process_id(char id[OS_PROCESS_BYTES]);
  * of that number counts too. */
 bool os_process_runs(const char *id);
 
+/* Zeroed memory aligned to 64 bytes, rounded up to it; NULL when there is none. */
+void *os_alloc(size_t size);
+void os_free(void *p);
+
+uint64_t os_clock_ns(void);       /* monotonic */
+int os_core_count(void);          /* cores this process may use, at least 1 */
+uint64_t os_thread_ns(void);  /* processor time of the calling thread */
+uint64_t os_process_ns(void); /* processor time of all threads of the process */
+void os_sleep_ns(uint64_t ns);
+uint64_t os_peak_rss_bytes(void); /* highest resident size so far; 0 where unknown */
 /* Let the peak begin again from what is resident now. False where the system cannot: then the peak
  * goes on from the whole life of the process. */
 bool os_peak_rss_reset(void);

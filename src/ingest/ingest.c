@@ -1,4 +1,4 @@
-/* The table of sources, how a file's source is found, the walk through folders, and the report. */
+/* The walk through a path: which source reads what, the two passes, and the report. */
 #include "ingest/ingest.h"
 #include "base/os.h"
 #include "ingest/sources.h"
@@ -6,241 +6,255 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#define HEAD_BYTES 4096 /* what detection looks at */
+/* A walk through a path; it is made once to count senders (reader.senders set), where nobody has
+ * said who the owner is, and once to read. */
+typedef struct walk {
+    const ingest_options *options;
+    ingest_reader reader;
+    const ingest_source *forced; /* by options.as, or NULL */
+    ingest_senders *senders;     /* of the first pass; NULL where the owner is given */
+    bool alone;      /* the path is a file: what is wrong with it is an error, not a skip */
+    bool in_archive; /* members of an archive are being read */
+} walk;
 
-static const struct source {
-    const char *name;
-    int (*read)(ingest_reader *r, FILE *file);
-    const char *endings[8]; /* of file names that belong to it; "" is a name without one */
-} sources[] = {
-    {"mbox", source_mbox, {".mbox", ".mbx"}},
-    {"text", source_text, {".txt", ".text", ".md", ".markdown", ".rst", ".org", ""}},
-    {"jsonl", source_jsonl, {".jsonl", ".ndjson", ".json"}},
-};
+static int read_tree(walk *w, const ingest_tree *tree);
 
-enum { SOURCE_MBOX, SOURCE_TEXT, SOURCE_JSONL, SOURCE_COUNT };
+/* ---- the account of each kind ---- */
 
-const char *ingest_source_names(void) {
-    return "mbox, text, jsonl";
+typedef struct account {
+    uint64_t file_count, document_count, text_bytes, skipped_count;
+} account;
+
+static account account_now(const ingest_report *report) {
+    account a = {report->file_count, report->document_count, report->text_bytes, 0};
+    for (size_t i = 0; i < report->skip_count; i++) a.skipped_count += report->skips[i].count;
+    return a;
 }
 
-#define FORMS_READ                                                                                 \
-    "weft reads mailboxes (mbox), text and Markdown (.txt, .md) and JSON records (.jsonl)"
-
-static const struct source *source_named(const char *name) {
-    for (size_t i = 0; i < SOURCE_COUNT; i++)
-        if (!strcmp(sources[i].name, name)) return &sources[i];
-    return NULL;
+static ingest_kind *kind_row(ingest_report *report, const char *kind, const char *title) {
+    for (size_t i = 0; i < report->kind_count; i++)
+        if (!strcmp(report->kinds[i].kind, kind)) return &report->kinds[i];
+    if (report->kind_count == INGEST_KINDS_MAX) return &report->kinds[INGEST_KINDS_MAX - 1];
+    ingest_kind *row = &report->kinds[report->kind_count++];
+    bool last = report->kind_count == INGEST_KINDS_MAX;
+    *row = (ingest_kind){.title = last ? "other kinds" : title};
+    snprintf(row->kind, sizeof row->kind, "%s", last ? "other kinds" : kind);
+    return row;
 }
 
-/* ---- detection ---- */
-
-static const char *name_ending(const char *path) {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const char *dot = strrchr(name, '.');
-    return dot && dot != name ? dot : "";
+/* Add what came since `before` to the row of the reader's kind. */
+static void settle(walk *w, const ingest_source *source, account before) {
+    ingest_reader *r = &w->reader;
+    if (r->senders) return;
+    account now = account_now(r->report);
+    ingest_kind *row = kind_row(r->report, r->kind[0] ? r->kind : source->name, source->title);
+    row->file_count += now.file_count - before.file_count;
+    row->document_count += now.document_count - before.document_count;
+    row->text_bytes += now.text_bytes - before.text_bytes;
+    row->skipped_count += now.skipped_count - before.skipped_count;
+    if (!r->owner) return;
+    snprintf(row->owner, sizeof row->owner, "%s", r->owner);
+    if (!r->report->owner[0]) snprintf(r->report->owner, sizeof r->report->owner, "%s", r->owner);
 }
 
-static const struct source *source_by_name(const char *path) {
-    const char *ending = name_ending(path);
-    for (size_t i = 0; i < SOURCE_COUNT; i++)
-        for (size_t k = 0; k < 8 && sources[i].endings[k]; k++)
-            if (!strcasecmp(sources[i].endings[k], ending)) return &sources[i];
-    return NULL;
-}
-
-/* "From x ... 12:34" and a header line below it. */
-static bool looks_like_mbox(const char *head) {
-    if (strncmp(head, "From ", 5)) return false;
-    const char *next = strchr(head, '\n');
-    if (!next) return false;
-    size_t name = strcspn(++next, ": \t\r\n");
-    return name > 0 && next[name] == ':';
-}
-
-static bool looks_like_json(const char *head) {
-    head += strspn(head, " \t\r\n");
-    if (*head == '[') {
-        head += 1 + strspn(head + 1, " \t\r\n");
-        return *head == '{';
-    }
-    if (*head++ != '{') return false;
-    head += strspn(head, " \t");
-    return *head == '"';
-}
-
-/* Control characters other than white space, form feed and escape never stand in text. */
-static bool looks_binary(const char *head, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)head[i];
-        if (c < 32 && !strchr("\t\n\v\f\r\033\b", c)) return true;
-        if (!c) return true;
-    }
-    return false;
-}
-
-/* What head (size bytes, NUL after them) of path is; NULL with the reason why it is nothing known.
- */
-static const struct source *detect(const char *path, const char *head, size_t size,
-                                   const char **why) {
-    if (size >= 3 && !memcmp(head, "\xef\xbb\xbf", 3)) head += 3, size -= 3;
-    if (!size) return *why = "empty file", NULL;
-    if (size >= 2 && (!memcmp(head, "\xff\xfe", 2) || !memcmp(head, "\xfe\xff", 2)))
-        return *why = "UTF-16 text (save it as UTF-8)", NULL;
-    const struct source *named = source_by_name(path);
-    bool mail = looks_like_mbox(head);
-    if (mail || named == &sources[SOURCE_MBOX]) return &sources[SOURCE_MBOX];
-    if (looks_like_json(head)) return &sources[SOURCE_JSONL];
-    if (looks_binary(head, size)) return *why = "binary file", NULL;
-    if (!named) *why = "no known form";
-    return named;
+/* Make the reader ready for a source; false where this pass has nothing to do with it. */
+static bool begin(walk *w, const ingest_source *source) {
+    ingest_reader *r = &w->reader;
+    r->kind[0] = 0;
+    r->unit = source->unit;
+    r->owner = NULL;
+    if (!source->family) return !r->senders;
+    if (r->senders) return true;
+    r->owner = w->options->owner ? w->options->owner : senders_owner(w->senders, source->family);
+    return true;
 }
 
 /* ---- one file ---- */
 
-/* A walk through a path; it is made once to count senders (senders set), and once to read. */
-typedef struct walk {
-    const ingest_options *options;
-    ingest_reader reader;
-    mail_senders *senders;
-    uint64_t visited_count;
-    bool alone; /* the path is a file: what is wrong with it is an error, not a skip */
-} walk;
-
-static int refuse(walk *w, const char *path, weft_status code, const char *why) {
-    if (w->alone) return err_set(w->reader.err, code, "%s: %s; " FORMS_READ, path, why);
-    if (!w->senders) reader_skip(&w->reader, "line", 0, why, "");
+static int refuse(walk *w, weft_status code, const char *why) {
+    if (w->alone)
+        return err_set(w->reader.err, code, "%s: %s; weft reads %s", w->reader.path, why,
+                       ingest_source_names());
+    reader_skip(&w->reader, "line", 0, why, "");
     return WEFT_OK;
 }
 
-static const struct source *choose(walk *w, const char *path, FILE *file, const char **why) {
-    char head[HEAD_BYTES + 1];
-    size_t size = fread(head, 1, HEAD_BYTES, file);
+static int read_archive(walk *w, FILE *file) {
+    ingest_tree *tree;
+    ingest_reader *r = &w->reader;
+    if (w->in_archive) return refuse(w, WEFT_ERR_UNSUPPORTED, "archive inside an archive");
+    int rc = tree_open_archive(r->path, file, &tree, r->err);
+    if (rc && !w->alone && rc != WEFT_ERR_MEMORY && rc != WEFT_ERR_IO) {
+        reader_skip(r, "line", 0, rc == WEFT_ERR_RANGE ? "archive over a limit" : "damaged archive",
+                    "");
+        return WEFT_OK;
+    }
+    if (rc) return rc;
+    const char *path = r->path;
+    bool alone = w->alone;
+    w->alone = false;
+    w->in_archive = true;
+    rc = read_tree(w, tree);
+    w->in_archive = false;
+    w->alone = alone;
+    r->path = path;
+    snprintf(r->kind, sizeof r->kind, "archive");
+    tree_close(&tree);
+    return rc;
+}
+
+/* The source of a file; NULL with the reason why there is none. */
+static const ingest_source *choose(walk *w, FILE *file, const char **why) {
+    char head[INGEST_HEAD_BYTES + 1];
+    size_t size = fread(head, 1, INGEST_HEAD_BYTES, file);
     head[size] = 0;
     rewind(file);
     if (!size) return *why = "empty file", NULL;
-    return w->options->as ? source_named(w->options->as) : detect(path, head, size, why);
+    const ingest_source *found = source_of_file(w->reader.path, head, size, why);
+    if (!w->forced || (!found && !strcmp(*why, "archive"))) return found;
+    if (!w->forced->read) return *why = "not a folder or archive of this form", NULL;
+    return w->forced;
 }
 
-static int read_open(walk *w, const char *path, FILE *file) {
+static int read_open(walk *w, FILE *file) {
     const char *why = "";
-    ingest_reader *r = &w->reader;
-    const struct source *source = choose(w, path, file, &why);
-    if (!source && !strcmp(why, "empty file")) return refuse(w, path, WEFT_ERR_FORMAT, why);
-    if (!source) return refuse(w, path, WEFT_ERR_UNSUPPORTED, why);
-    if (w->senders)
-        return source->read == source_mbox ? mail_senders_count(w->senders, r, file) : WEFT_OK;
-    r->kind[0] = 0;
-    TRY(source->read(r, file));
-    r->report->file_count++;
+    const ingest_source *source = choose(w, file, &why);
+    if (!source && !strcmp(why, "archive")) return read_archive(w, file);
+    if (!source)
+        return refuse(w, strcmp(why, "empty file") ? WEFT_ERR_UNSUPPORTED : WEFT_ERR_FORMAT, why);
+    account before = account_now(w->reader.report);
+    if (!begin(w, source)) return WEFT_OK;
+    TRY(source->read(&w->reader, file));
+    if (!w->reader.senders) w->reader.report->file_count++;
+    settle(w, source, before);
     return WEFT_OK;
 }
 
 static int read_file(walk *w, const char *path) {
     w->reader.path = path;
-    if (!os_is_file(path)) return refuse(w, path, WEFT_ERR_IO, "not a file or folder");
     FILE *file = fopen(path, "rb");
     if (!file) {
         char why[96];
         snprintf(why, sizeof why, "cannot be read: %s", strerror(errno));
-        return refuse(w, path, WEFT_ERR_IO, why);
+        return refuse(w, WEFT_ERR_IO, why);
     }
-    int rc = read_open(w, path, file);
+    int rc = read_open(w, file);
     fclose(file);
     return rc;
 }
 
 /* ---- folders ---- */
 
-static int read_folder(walk *w, const char *path, int depth);
+static bool is_hidden(const char *name) {
+    return name[0] == '.' || !strncmp(name, "__MACOSX/", 9);
+}
 
-static int read_entry(walk *w, const char *folder, const char *name, int depth) {
+/* A file of the folder itself. Its path is made here, for messages. */
+static int read_entry(walk *w, const ingest_folder *folder, size_t i) {
+    ingest_reader *r = &w->reader;
+    const char *top = tree_path(folder->tree), *name = folder_name(folder, i);
+    bool slash = top[0] && top[strlen(top) - 1] == '/';
+    char why[96];
     bytes path = {0};
-    bool slash = folder[0] && folder[strlen(folder) - 1] == '/';
-    if (!bytes_printf(&path, "%s%s%s", folder, slash ? "" : "/", name))
-        return reader_no_memory(&w->reader);
-    w->reader.path = path.data;
+    if (!bytes_printf(&path, "%s%s%s", top, slash ? "" : "/", name - folder->prefix_bytes))
+        return reader_no_memory(r);
+    r->path = path.data;
+    FILE *file = is_hidden(name) ? NULL : folder_open(folder, i, why);
     int rc = WEFT_OK;
-    if (++w->visited_count > INGEST_FILES_MAX)
-        rc = err_set(w->reader.err, WEFT_ERR_RANGE,
-                     "%s: more than %d files, or folders linked in "
-                     "a circle; give a smaller folder",
-                     folder, INGEST_FILES_MAX);
-    else if (name[0] == '.')
-        refuse(w, path.data, WEFT_ERR_UNSUPPORTED, "hidden file");
-    else if (os_is_dir(path.data))
-        rc = read_folder(w, path.data, depth + 1);
+    if (file)
+        rc = read_open(w, file);
     else
-        rc = read_file(w, path.data);
-    w->reader.path = folder;
+        rc = refuse(w, WEFT_ERR_IO, is_hidden(name) ? "hidden file" : why);
+    if (file) fclose(file);
+    r->path = top;
     bytes_free(&path);
     return rc;
 }
 
-static int read_folder(walk *w, const char *path, int depth) {
-    if (depth > INGEST_DEPTH_MAX)
-        return err_set(w->reader.err, WEFT_ERR_RANGE,
-                       "%s: folders nested over %d deep, or linked "
-                       "in a circle",
-                       path, INGEST_DEPTH_MAX);
-    os_list list;
-    TRY(os_list_dir(path, &list, w->reader.err));
-    int rc = WEFT_OK;
-    for (size_t i = 0; i < list.count && !rc; i++) rc = read_entry(w, path, list.names[i], depth);
-    os_list_free(&list);
-    return rc;
+static const ingest_source *folder_source(const walk *w, const ingest_folder *folder) {
+    const ingest_source *s = w->forced;
+    if (!s) return source_of_folder(folder);
+    if (!s->read_folder || folder->prefix_bytes) return NULL;
+    return !s->read || (s->detects_folder && s->detects_folder(folder)) ? s : NULL;
+}
+
+static int read_folder(walk *w, const ingest_folder *folder, int depth) {
+    const ingest_source *source = folder_source(w, folder);
+    if (source) {
+        account before = account_now(w->reader.report);
+        if (!begin(w, source)) return WEFT_OK;
+        TRY(source->read_folder(&w->reader, folder));
+        settle(w, source, before);
+        return WEFT_OK;
+    }
+    for (size_t i = 0; i < folder_count(folder);) {
+        ingest_folder sub;
+        if (depth < INGEST_DEPTH_MAX && folder_sub(folder, i, &sub)) {
+            TRY(read_folder(w, &sub, depth + 1));
+            i += folder_count(&sub);
+        } else {
+            TRY(read_entry(w, folder, i++));
+        }
+    }
+    return WEFT_OK;
+}
+
+static int read_tree(walk *w, const ingest_tree *tree) {
+    ingest_folder top = tree_top(tree);
+    w->reader.path = tree_path(tree);
+    return read_folder(w, &top, 0);
 }
 
 /* ---- the whole path ---- */
 
-static int walk_path(walk *w, const char *path) {
-    w->visited_count = 0;
-    w->alone = !os_is_dir(path);
-    w->reader.path = path;
-    return w->alone ? read_file(w, path) : read_folder(w, path, 0);
+static int walk_path(walk *w, const char *path, const ingest_tree *tree) {
+    w->alone = tree == NULL;
+    return tree ? read_tree(w, tree) : read_file(w, path);
 }
 
-/* The first pass: whose mail is this? Its result is copied to the report. */
-static int find_owner(walk *w, const char *path) {
-    ingest_report *report = w->reader.report;
-    const char *given = w->options->owner, *found = NULL;
-    w->senders = given ? NULL : mail_senders_create();
-    if (!given && !w->senders) return reader_no_memory(&w->reader);
-    int rc = given ? WEFT_OK : walk_path(w, path);
-    if (!given && !rc) found = mail_senders_owner(w->senders);
-    if (given || found) snprintf(report->owner, sizeof report->owner, "%s", given ? given : found);
-    mail_senders_free(w->senders);
-    w->senders = NULL;
-    /* Text before the first message was met here, and will be met again. */
-    memset(report->skips, 0, sizeof report->skips);
-    report->skip_count = 0;
-    if (report->owner[0]) w->reader.owner = report->owner;
+/* The first pass: whose messages are these? */
+static int find_owners(walk *w, const char *path, const ingest_tree *tree) {
+    if (w->options->owner) return WEFT_OK;
+    w->senders = senders_create();
+    if (!w->senders) return reader_no_memory(&w->reader);
+    w->reader.senders = w->senders;
+    int rc = walk_path(w, path, tree);
+    w->reader.senders = NULL;
     return rc;
 }
 
 /* No document at all: say what there was. */
 static int explain_nothing(const walk *w, const char *path) {
     const ingest_report *report = w->reader.report;
-    uint64_t skipped = 0;
-    for (size_t i = 0; i < report->skip_count; i++) skipped += report->skips[i].count;
+    uint64_t skipped = account_now(report).skipped_count;
     if (!skipped)
         return err_set(w->reader.err, WEFT_ERR_FORMAT,
-                       "%s: nothing to learn from in it; " FORMS_READ, path);
+                       "%s: nothing to learn from in it; weft reads %s", path,
+                       ingest_source_names());
     const ingest_skip *first = &report->skips[0];
-    return err_set(
-        w->reader.err, WEFT_ERR_FORMAT,
-        "%s: nothing to learn from in it; %llu left out, the first because: %s (%s); " FORMS_READ,
-        path, (unsigned long long)skipped, first->reason, first->first);
+    return err_set(w->reader.err, WEFT_ERR_FORMAT,
+                   "%s: nothing to learn from in it; %llu left out, the first because: %s (%s); "
+                   "weft reads %s",
+                   path, (unsigned long long)skipped, first->reason, first->first,
+                   ingest_source_names());
 }
 
-static int read_all(walk *w, const char *path) {
+static int read_all(walk *w, const char *path, const ingest_tree *tree) {
     ingest_report *report = w->reader.report;
-    TRY(find_owner(w, path));
-    TRY(walk_path(w, path));
-    snprintf(report->kind, sizeof report->kind, "%s", w->alone ? w->reader.kind : "folder");
+    w->reader.path = path;
+    TRY(find_owners(w, path, tree));
+    TRY(walk_path(w, path, tree));
+    snprintf(report->kind, sizeof report->kind, "%s", tree ? "folder" : w->reader.kind);
     return report->document_count ? WEFT_OK : explain_nothing(w, path);
+}
+
+static int check_path(const char *path, weft_error *err) {
+    if (os_is_file(path) || os_is_dir(path)) return WEFT_OK;
+    os_map map; /* opened only to be told why not */
+    int rc = os_map_open(path, &map, err);
+    if (!rc) os_map_close(&map);
+    return rc;
 }
 
 int ingest_path(const char *path, const ingest_options *options, ingest_sink sink, void *context,
@@ -251,18 +265,18 @@ int ingest_path(const char *path, const ingest_options *options, ingest_sink sin
     if (!report && !own) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     if (!report) report = own;
     *report = (ingest_report){0};
-    int rc = WEFT_OK;
-    if (options->as && !source_named(options->as)) {
+    walk w = {.options = options,
+              .forced = options->as ? source_named(options->as) : NULL,
+              .reader = {.sink = sink, .context = context, .report = report, .err = err}};
+    ingest_tree *tree = NULL;
+    int rc = check_path(path, err);
+    if (options->as && !w.forced)
         rc = err_set(err, WEFT_ERR_ARGUMENT, "there is no source called \"%s\"; choose one of %s",
                      options->as, ingest_source_names());
-    } else if (!os_is_file(path) && !os_is_dir(path)) {
-        os_map map; /* opened only to be told why not */
-        rc = os_map_open(path, &map, err);
-        os_map_close(&map);
-    }
-    walk w = {.options = options,
-              .reader = {.sink = sink, .context = context, .report = report, .err = err}};
-    if (!rc) rc = read_all(&w, path);
+    if (!rc && os_is_dir(path)) rc = tree_open_folder(path, &tree, err);
+    if (!rc) rc = read_all(&w, path, tree);
+    tree_close(&tree);
+    senders_free(w.senders);
     free(own);
     return rc;
 }

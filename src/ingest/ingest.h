@@ -1,6 +1,6 @@
-/* A person's files turned into documents: mbox, text and Markdown, JSONL. Each source is one file
- * here, a row in the table of ingest.c. Which one reads a file is decided by its content and its
- * name; the caller says so aloud from the report. */
+/* A person's files turned into documents: mail, chats, notes, records. Each source is one file here
+ * and one row in the list of ingest_table.c. Which one reads a file is decided by its content, then
+ * by the folder it lies in, then by its name; the caller says so aloud from the report. */
 #ifndef WEFT_INGEST_INGEST_H
 #define WEFT_INGEST_INGEST_H
 
@@ -44,21 +44,36 @@ typedef struct ingest_skip {
 
 #define INGEST_SKIPS_MAX 32 /* the last one gathers "other reasons" */
 
-typedef struct ingest_report {
-    char kind[32];   /* "mbox", "text", "jsonl (messages)", "jsonl (mixed)", "folder" */
-    char owner[256]; /* mail address whose messages were taken; "" where there was no mailbox */
+/* What came of all files of one kind. */
+typedef struct ingest_kind {
+    char kind[32];     /* as ingest_report.kind of such a file alone */
+    const char *title; /* what people call it: "mailbox"; static */
+    char owner[256];   /* whose messages were taken; "" where that is no question */
     uint64_t file_count, document_count, text_bytes;
+    uint64_t skipped_count; /* records, and files read for nothing */
+} ingest_kind;
+
+#define INGEST_KINDS_MAX 32 /* the last one gathers "other kinds" */
+
+typedef struct ingest_report {
+    char kind[32];   /* "mbox", "text", "jsonl (messages)", "jsonl (mixed)", "folder", "archive" */
+    char owner[256]; /* of the first kind that has one; "" where there was no mail and no chat */
+    uint64_t file_count, document_count, text_bytes;
+    ingest_kind kinds[INGEST_KINDS_MAX]; /* in the order in which they were met */
+    size_t kind_count;
     ingest_skip skips[INGEST_SKIPS_MAX];
     size_t skip_count;
 } ingest_report;
 
 typedef struct ingest_options {
     const char *as;    /* force a source by name ("mbox", "text", "jsonl"); NULL = detect */
-    const char *owner; /* mail address whose messages are learnt; NULL = the most frequent sender in
-                        * all mailboxes under the path */
+    const char *owner; /* mail address, or name in a chat, whose messages are learnt; NULL = found
+                        * out for each kind of source: its files say who, or it is who takes part
+                        * in most conversations, and of several the most frequent sender */
 } ingest_options;
 
-/* Read path (a file, or a folder of such files, walked in name order). What becomes of each form:
+/* Read path: a file, or a folder or an archive (zip, tar) of such files, walked in name order. An
+ * archive is never unpacked to the disk. What becomes of each form:
  *   mbox   a conversation a message: the user's turn is the text it quotes, or else "Write an email
  *          about: SUBJECT"; the assistant's turn is what the owner wrote, without the signature.
  *   jsonl  one object a line (or one JSON array of them), by its keys: messages, else prompt and
@@ -74,7 +89,7 @@ typedef struct ingest_options {
 int ingest_path(const char *path, const ingest_options *options, ingest_sink sink, void *context,
                 ingest_report *report, weft_error *err);
 
-/* Names of the sources, for --as and for messages: "mbox, text, jsonl". */
+/* Names of the sources, for --as and for messages: "mbox, text, jsonl". Thread-safe; static. */
 const char *ingest_source_names(void);
 
 #endif

@@ -239,10 +239,27 @@ static int read_lines(ingest_reader *r, line_reader *lines) {
     }
 }
 
-int source_jsonl(ingest_reader *r, FILE *file) {
+static int read_jsonl(ingest_reader *r, FILE *file) {
     line_reader lines;
     lines_begin(&lines, file, INGEST_LINE_BYTES_MAX - 1);
     int rc = read_lines(r, &lines);
     lines_end(&lines);
     return rc;
 }
+
+static bool looks_like_json(const ingest_head *h) {
+    const char *head = h->data + strspn(h->data, " \t\r\n");
+    if (*head == '[') {
+        head += 1 + strspn(head + 1, " \t\r\n");
+        return *head == '{';
+    }
+    if (*head++ != '{') return false;
+    head += strspn(head, " \t");
+    return *head == '"';
+}
+
+const ingest_source source_jsonl = {.name = "jsonl",
+                                    .title = "JSON records",
+                                    .endings = {".jsonl", ".ndjson", ".json"},
+                                    .detects = looks_like_json,
+                                    .read = read_jsonl};

@@ -15,7 +15,6 @@
 
 #define PARTS_MAX           20000 /* lines that may part a message; each costs over 1 KiB */
 #define ADDRESSES_BYTES_MAX 8192  /* of a header field of addresses; what is over is cut */
-#define SENDERS_MAX         65536 /* distinct addresses counted; those seen later are not */
 
 /* What is done with each message of a mailbox: raw is empty where it was over the limit. */
 typedef int (*record_visit)(void *context, ingest_reader *r, const bytes *raw, uint64_t number);
@@ -295,60 +294,11 @@ static int learn_record(void *context, ingest_reader *r, const bytes *raw, uint6
     return rc;
 }
 
-int source_mbox(ingest_reader *r, FILE *file) {
-    reader_kind(r, "mbox");
-    return mbox_walk(r, file, learn_record, NULL);
-}
-
 /* ---- who writes here ---- */
-
-struct mail_senders {
-    GHashTable *index_of; /* address -> place in list, plus 1 */
-    struct sender {
-        char *address;
-        uint64_t count;
-    } * list;
-    size_t count, capacity;
-};
-
-mail_senders *mail_senders_create(void) {
-    mail_senders *s = calloc(1, sizeof *s);
-    if (s) s->index_of = g_hash_table_new(g_str_hash, g_str_equal);
-    return s;
-}
-
-void mail_senders_free(mail_senders *s) {
-    if (!s) return;
-    g_hash_table_destroy(s->index_of);
-    for (size_t i = 0; i < s->count; i++) free(s->list[i].address);
-    free(s->list);
-    free(s);
-}
-
-static bool senders_add(mail_senders *s, const char *address) {
-    size_t place = GPOINTER_TO_SIZE(g_hash_table_lookup(s->index_of, address));
-    if (place) {
-        s->list[place - 1].count++;
-        return true;
-    }
-    if (s->count == SENDERS_MAX) return true;
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity ? s->capacity * 2 : 64;
-        struct sender *list = realloc(s->list, capacity * sizeof *list);
-        if (!list) return false;
-        s->list = list;
-        s->capacity = capacity;
-    }
-    char *copy = strdup(address);
-    if (!copy) return false;
-    s->list[s->count++] = (struct sender){copy, 1};
-    g_hash_table_insert(s->index_of, copy, GSIZE_TO_POINTER(s->count));
-    return true;
-}
 
 /* Only the headers are parsed here: they end at the first empty line. */
 static int count_record(void *context, ingest_reader *r, const bytes *raw, uint64_t number) {
-    (void)number;
+    (void)context, (void)number;
     if (!raw->size) return WEFT_OK;
     const char *end = memmem(raw->data, raw->size, "\n\n", 2);
     size_t size = end ? (size_t)(end - raw->data) + 2 : raw->size;
@@ -356,19 +306,32 @@ static int count_record(void *context, ingest_reader *r, const bytes *raw, uint6
     if (!message) return WEFT_OK;
     bytes sender = {0};
     bool ok = message_sender(message, &sender);
-    ok = ok && (!sender.size || senders_add(context, sender.data));
+    ok = ok && senders_add(r->senders, source_mbox.family, sender.data, 0);
     bytes_free(&sender);
     g_object_unref(message);
     return ok ? WEFT_OK : reader_no_memory(r);
 }
 
-int mail_senders_count(mail_senders *s, ingest_reader *r, FILE *file) {
-    return mbox_walk(r, file, count_record, s);
+/* ---- the source ---- */
+
+static int read_mbox(ingest_reader *r, FILE *file) {
+    reader_kind(r, "mbox");
+    return mbox_walk(r, file, r->senders ? count_record : learn_record, NULL);
 }
 
-const char *mail_senders_owner(const mail_senders *s) {
-    const struct sender *best = NULL;
-    for (size_t i = 0; i < s->count; i++)
-        if (!best || s->list[i].count > best->count) best = &s->list[i];
-    return best ? best->address : NULL;
+/* "From x ... 12:34" and a header line below it. */
+static bool looks_like_mbox(const ingest_head *head) {
+    if (strncmp(head->data, "From ", 5)) return false;
+    const char *next = strchr(head->data, '\n');
+    if (!next) return false;
+    size_t name = strcspn(++next, ": \t\r\n");
+    return name > 0 && next[name] == ':';
 }
+
+const ingest_source source_mbox = {.name = "mbox",
+                                   .title = "mailbox",
+                                   .unit = "record",
+                                   .family = "mail",
+                                   .endings = {".mbox", ".mbx"},
+                                   .detects = looks_like_mbox,
+                                   .read = read_mbox};

@@ -1,6 +1,7 @@
 /* The reader: takes what the sources found, and keeps the account of what was left out. */
 #include "ingest/sources.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int reader_no_memory(ingest_reader *r) {
@@ -31,6 +32,7 @@ static const char *path_tail(const char *path) {
 
 void reader_skip(ingest_reader *r, const char *unit, uint64_t number, const char *reason,
                  const char *detail) {
+    if (r->senders) return; /* the second pass will meet it again */
     char cut[sizeof((ingest_skip *)0)->reason];
     snprintf(cut, sizeof cut, "%s", reason);
     ingest_skip *skip = skip_slot(r->report, cut);
@@ -44,23 +46,28 @@ void reader_skip(ingest_reader *r, const char *unit, uint64_t number, const char
 }
 
 static int deliver(ingest_reader *r, const ingest_document *document, size_t size_bytes) {
+    if (r->senders) return WEFT_OK;
     TRY(r->sink(r->context, document, r->err));
     r->report->document_count++;
     r->report->text_bytes += size_bytes;
     return WEFT_OK;
 }
 
+static const char *unit_of(const ingest_reader *r) {
+    return r->unit ? r->unit : "line";
+}
+
 int reader_text(ingest_reader *r, const char *text, uint64_t line) {
     size_t size_bytes = strlen(text);
     if (size_bytes > INGEST_DOCUMENT_BYTES_MAX)
-        return reader_skip(r, "line", line, "document over 16 MiB", ""), WEFT_OK;
-    if (text_is_blank(text)) return reader_skip(r, "line", line, "empty text", ""), WEFT_OK;
+        return reader_skip(r, unit_of(r), line, "document over 16 MiB", ""), WEFT_OK;
+    if (text_is_blank(text)) return reader_skip(r, unit_of(r), line, "empty text", ""), WEFT_OK;
     ingest_document document = {.text = text, .source = r->path, .line = line};
     return deliver(r, &document, size_bytes);
 }
 
-int reader_conversation(ingest_reader *r, const ingest_message *messages, size_t count,
-                        uint64_t line) {
+int reader_labelled(ingest_reader *r, const ingest_message *messages, size_t count, uint64_t line,
+                    const char *label) {
     size_t size_bytes = 0;
     bool answered = false;
     for (size_t i = 0; i < count; i++) {
@@ -68,16 +75,48 @@ int reader_conversation(ingest_reader *r, const ingest_message *messages, size_t
         if (!strcmp(messages[i].role, "assistant") && !text_is_blank(messages[i].content))
             answered = true;
     }
-    const char *unit = strcmp(r->kind, "mbox") ? "line" : "record";
     if (size_bytes > INGEST_DOCUMENT_BYTES_MAX)
-        return reader_skip(r, unit, line, "document over 16 MiB", ""), WEFT_OK;
-    if (!answered) return reader_skip(r, unit, line, "no assistant turn", ""), WEFT_OK;
-    ingest_document document = {
-        .messages = messages, .message_count = count, .source = r->path, .line = line};
+        return reader_skip(r, unit_of(r), line, "document over 16 MiB", ""), WEFT_OK;
+    if (!answered) return reader_skip(r, unit_of(r), line, "no assistant turn", ""), WEFT_OK;
+    ingest_document document = {.messages = messages,
+                                .message_count = count,
+                                .source = r->path,
+                                .line = line,
+                                .label = label};
     return deliver(r, &document, size_bytes);
+}
+
+int reader_conversation(ingest_reader *r, const ingest_message *messages, size_t count,
+                        uint64_t line) {
+    return reader_labelled(r, messages, count, line, NULL);
 }
 
 int reader_exchange(ingest_reader *r, const char *user, const char *assistant, uint64_t line) {
     ingest_message messages[2] = {{"user", user}, {"assistant", assistant}};
     return reader_conversation(r, messages, 2, line);
+}
+
+/* ---- files of folder sources ---- */
+
+int reader_open(ingest_reader *r, const ingest_folder *folder, size_t i, FILE **file) {
+    char why[96];
+    bytes path = {0};
+    const char *top = tree_path(folder->tree);
+    const char *slash = top[0] && top[strlen(top) - 1] == '/' ? "" : "/";
+    const char *name = folder_name(folder, i) - folder->prefix_bytes;
+    *file = NULL;
+    if (!bytes_printf(&path, "%s%s%s", top, slash, name)) return reader_no_memory(r);
+    r->path = path.data; /* freed by reader_close */
+    *file = folder_open(folder, i, why);
+    if (!*file)
+        reader_skip(r, "line", 0, why, "");
+    else if (!r->senders)
+        r->report->file_count++;
+    return WEFT_OK;
+}
+
+void reader_close(ingest_reader *r, const ingest_folder *folder, FILE *file) {
+    if (file) fclose(file);
+    free((void *)(uintptr_t)r->path);
+    r->path = tree_path(folder->tree);
 }

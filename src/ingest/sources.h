@@ -1,36 +1,83 @@
-/* What the sources share inside this layer: the reader that takes their documents, and their
- * entries. A source reads from a FILE, so that tests and fuzzers can feed it from memory
- * (fmemopen). */
+/* What the sources share inside this layer: what a source is, the reader that takes its documents,
+ * and the counting of senders. A file source reads from a FILE, so that tests and fuzzers can feed
+ * it from memory (fmemopen). */
 #ifndef WEFT_INGEST_SOURCES_H
 #define WEFT_INGEST_SOURCES_H
 
 #include "base/bytes.h"
 #include "ingest/ingest.h"
+#include "ingest/tree.h"
 
 #include <stdio.h>
 
-typedef struct mail_senders mail_senders;
+typedef struct ingest_senders ingest_senders;
 
 /* Where a source puts what it read: borrowed, one caller at a time. */
 typedef struct ingest_reader {
     ingest_sink sink;
     void *context;
     ingest_report *report;
-    const char *path;  /* of the file being read */
-    const char *owner; /* mail address, or NULL: every message is taken */
-    char kind[32];     /* of this file, as in the report */
+    const char *path;        /* of the file being read, as it is shown */
+    const char *owner;       /* whose messages are learnt, or NULL: not known, every message */
+    const char *unit;        /* what numbers count: "line", "record", "message" */
+    ingest_senders *senders; /* set in the first pass: count who writes, deliver nothing */
+    char kind[32];           /* of this file, as in the report */
     weft_error *err;
 } ingest_reader;
+
+/* The first bytes of a file, as detection sees them: without a UTF-8 byte order mark, NUL behind.
+ */
+typedef struct ingest_head {
+    const char *data;
+    size_t size;
+    const char *path; /* of the file: its name may settle a doubt */
+    bool text;        /* no control characters but white space */
+} ingest_head;
+
+#define INGEST_HEAD_BYTES 8192
+
+/* A source. One of files has read, one of folders has read_folder; both may be there. */
+typedef struct ingest_source {
+    const char *name;   /* for --as: one word in small letters */
+    const char *title;  /* what people call it: "WhatsApp chat export" */
+    const char *unit;   /* what it numbers; NULL = "line" */
+    const char *family; /* of sources whose senders are counted together ("mail"); NULL = it does
+                         * not ask who its owner is, and is not read in the first pass */
+    const char *endings[12]; /* of file names that belong to it, with the dot; "" is a name without
+                              * one. Asked last, when no content is recognised */
+    bool (*detects)(const ingest_head *head);  /* by content; may be NULL. Must be sure */
+    int (*read)(ingest_reader *r, FILE *file); /* from where it stands to its end */
+    /* Whether the folder as a whole is of this form; may be NULL. */
+    bool (*detects_folder)(const ingest_folder *folder);
+    /* Read the whole folder; files that are of no use are counted as skipped. */
+    int (*read_folder)(ingest_reader *r, const ingest_folder *folder);
+} ingest_source;
+
+/* The list, in the order in which contents and folders are asked; NULL ends it. */
+extern const ingest_source *const ingest_sources[];
+
+extern const ingest_source source_mbox, source_text, source_jsonl;
+
+const ingest_source *source_named(const char *name);                /* NULL if there is none */
+const ingest_source *source_by_ending(const char *path);            /* NULL if there is none */
+const ingest_source *source_of_folder(const ingest_folder *folder); /* NULL if there is none */
+/* Content, then name; NULL with the reason in *why (static). *why is "archive" where the file is
+ * one and no source claims it. */
+const ingest_source *source_of_file(const char *path, const char *data, size_t size,
+                                    const char **why);
 
 /* Hand a document to the sink. A blank or overlong one is skipped and counted instead. */
 int reader_text(ingest_reader *r, const char *text, uint64_t line);
 int reader_conversation(ingest_reader *r, const ingest_message *messages, size_t count,
                         uint64_t line);
+/* With the answer that counts as right; label may be NULL. */
+int reader_labelled(ingest_reader *r, const ingest_message *messages, size_t count, uint64_t line,
+                    const char *label);
 /* The two-turn conversation of mail and prompts. */
 int reader_exchange(ingest_reader *r, const char *user, const char *assistant, uint64_t line);
 
 /* Count a record that is left out. unit is "line" or "record"; number 0 means the file as a whole;
- * detail ("" allowed) goes to the place of the first one. */
+ * detail ("" allowed) goes to the place of the first one. Nothing is counted in the first pass. */
 void reader_skip(ingest_reader *r, const char *unit, uint64_t number, const char *reason,
                  const char *detail);
 
@@ -39,18 +86,23 @@ void reader_kind(ingest_reader *r, const char *kind);
 
 int reader_no_memory(ingest_reader *r);
 
-/* The sources: read file from where it stands to its end. */
-int source_mbox(ingest_reader *r, FILE *file);
-int source_text(ingest_reader *r, FILE *file);
-int source_jsonl(ingest_reader *r, FILE *file);
+/* For folder sources: open file i of the folder and make it the reader's path, until reader_close,
+ * which must follow (file may be NULL). *file is NULL where it cannot be opened: that is counted.
+ * Fails with WEFT_ERR_MEMORY only. */
+int reader_open(ingest_reader *r, const ingest_folder *folder, size_t i, FILE **file);
+void reader_close(ingest_reader *r, const ingest_folder *folder, FILE *file);
 
-/* Who sends the messages of one or several mailboxes. */
-mail_senders *mail_senders_create(void); /* NULL: out of memory */
-void mail_senders_free(mail_senders *s); /* NULL allowed */
-int mail_senders_count(mail_senders *s, ingest_reader *r, FILE *file);
-/* The most frequent address (the first one seen among equals), in lower case; NULL if there is
- * none. Belongs to s. */
-const char *mail_senders_owner(const mail_senders *s);
+/* Who writes: counted in the first pass, by family. */
+ingest_senders *senders_create(void); /* NULL: out of memory */
+void senders_free(ingest_senders *s); /* NULL allowed */
+/* A message by name, in the conversation of this number (any, where there is no such thing).
+ * Beyond a number of distinct names, new ones are not counted. False: out of memory. */
+bool senders_add(ingest_senders *s, const char *family, const char *name, uint64_t conversation);
+/* This is the owner: the file says so itself. */
+bool senders_declare(ingest_senders *s, const char *family, const char *name);
+/* Who was declared; else who is in most conversations, and of several the one with most messages
+ * (the first one seen among equals); NULL if there is none. Belongs to s. */
+const char *senders_owner(const ingest_senders *s, const char *family);
 
 /* Append data as clean UTF-8: no byte order mark in front, CRLF and CR as '\n', ill-formed bytes
  * and NUL as U+FFFD. False: out of memory. */

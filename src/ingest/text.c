@@ -45,7 +45,7 @@ static int read_lines(ingest_reader *r, line_reader *lines, bytes *text) {
     return text->size ? flush(r, text, begin) : WEFT_OK;
 }
 
-int source_text(ingest_reader *r, FILE *file) {
+static int read_text(ingest_reader *r, FILE *file) {
     line_reader lines;
     bytes text = {0};
     reader_kind(r, "text");
@@ -55,3 +55,9 @@ int source_text(ingest_reader *r, FILE *file) {
     bytes_free(&text);
     return rc;
 }
+
+const ingest_source source_text = {
+    .name = "text",
+    .title = "text",
+    .endings = {".txt", ".text", ".md", ".markdown", ".rst", ".org", ""},
+    .read = read_text};

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ingest_report report = {0};
     ingest_reader reader = {.sink = check, .report = &report, .path = "fuzz", .err = &err};
     FILE *file = size ? fmemopen((void *)(uintptr_t)data, size, "rb") : NULL;
-    if (file) source_jsonl(&reader, file);
+    if (file) source_jsonl.read(&reader, file);
     if (file) fclose(file);
     return 0;
 }

@@ -19,14 +19,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     weft_error err;
     ingest_report report = {0};
     ingest_reader reader = {.sink = check, .report = &report, .path = "fuzz", .err = &err};
-    mail_senders *senders = mail_senders_create();
+    ingest_senders *senders = senders_create();
     FILE *file = size ? fmemopen((void *)(uintptr_t)data, size, "rb") : NULL;
-    if (file && senders && !mail_senders_count(senders, &reader, file)) {
+    reader.senders = senders;
+    if (file && senders && !source_mbox.read(&reader, file)) {
         rewind(file);
-        reader.owner = mail_senders_owner(senders);
-        source_mbox(&reader, file);
+        reader.senders = NULL;
+        reader.owner = senders_owner(senders, source_mbox.family);
+        source_mbox.read(&reader, file);
     }
     if (file) fclose(file);
-    mail_senders_free(senders);
+    senders_free(senders);
     return 0;
 }

@@ -419,7 +419,7 @@ static void errors(void **state) {
     read_path("/dev/null", NULL, NULL);
     expect_error(WEFT_ERR_IO, "not a regular file");
     read_string("a.txt", "");
-    expect_error(WEFT_ERR_FORMAT, "a.txt: empty file; weft reads mailboxes (mbox), text");
+    expect_error(WEFT_ERR_FORMAT, "a.txt: empty file; weft reads mbox, jsonl, text");
     read_string("a.txt", "\xef\xbb\xbf");
     expect_error(WEFT_ERR_FORMAT, "empty file");
     read_string("a.txt", " \n\n");
@@ -441,7 +441,7 @@ static void errors(void **state) {
     expect_error(WEFT_ERR_FORMAT, "nothing: nothing to learn from in it; weft reads");
     put("a.txt", "x", 1);
     read_path(in_folder("a.txt"), "mbx", NULL);
-    expect_error(WEFT_ERR_ARGUMENT, "no source called \"mbx\"; choose one of mbox, text, jsonl");
+    expect_error(WEFT_ERR_ARGUMENT, "no source called \"mbx\"; choose one of mbox");
 }
 
 static void forced_source(void **state) {
