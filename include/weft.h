@@ -116,6 +116,9 @@ typedef struct weft_model_info {
 /** Fill *info; texts are copied, nothing can fail. */
 WEFT_API void weft_model_get_info(const weft_model *model, weft_model_info *info);
 
+/** A number that tells models apart: made of the shape and both ends of every tensor. */
+WEFT_API uint64_t weft_model_fingerprint(const weft_model *model);
+
 /**
  * Describe any GGUF or safetensors file (model or adapter) without loading it.
  *
@@ -164,24 +167,6 @@ WEFT_API int weft_detokenize(const weft_model *model, const int32_t *tokens, siz
 
 /**
  * A conversation through the model's chat template.
-/* Time that a GPU spent on one kind of dispatch, summed. */
-typedef struct weft_profile_entry {
-    char op[48], shader[48];
-    uint64_t calls;
-    double seconds;
-    double operations, bytes; /* done and moved at the least; 0 = not counted */
-} weft_profile_entry;
-
-#define WEFT_PROFILE_MAX 128
-
-/** What the GPU did since the model was loaded or the last call: by operation and shader, the
- * longest first. Returns the number of entries, at most WEFT_PROFILE_MAX; 0 without
- * weft_gpu_options.profile. */
-WEFT_API int weft_model_profile(const weft_model *model, weft_profile_entry list[WEFT_PROFILE_MAX]);
-
-/** A number that tells models apart: made of the shape and both ends of every tensor. */
-WEFT_API uint64_t weft_model_fingerprint(const weft_model *model);
-
  *
  * @param text    Receives the rendered text (weft_free), if not NULL.
  * @param tokens  Receives its token ids (weft_free), if not NULL.
