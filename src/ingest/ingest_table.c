@@ -11,6 +11,11 @@ const ingest_source *const ingest_sources[] = {
     &source_mbox,
     &source_jsonl,
     &source_text,
+    &source_pdf,
+    &source_docx,
+    &source_odt,
+    &source_epub,
+    &source_html,
     NULL,
 };
 

@@ -21,6 +21,8 @@ typedef struct ingest_reader {
     const char *owner;       /* whose messages are learnt, or NULL: not known, every message */
     const char *unit;        /* what numbers count: "line", "record", "message" */
     ingest_senders *senders; /* set in the first pass: count who writes, deliver nothing */
+    const char *template;    /* of records in tables: a sentence with {column} in it, or NULL */
+    uint64_t template_count; /* tables that it was used for */
     char kind[32];           /* of this file, as in the report */
     weft_error *err;
 } ingest_reader;
@@ -57,6 +59,7 @@ typedef struct ingest_source {
 extern const ingest_source *const ingest_sources[];
 
 extern const ingest_source source_mbox, source_text, source_jsonl;
+extern const ingest_source source_html, source_pdf, source_docx, source_odt, source_epub;
 
 const ingest_source *source_named(const char *name);                /* NULL if there is none */
 const ingest_source *source_by_ending(const char *path);            /* NULL if there is none */
