@@ -40,6 +40,7 @@ static int collect(void *context, const ingest_document *d, weft_error *err) {
     if (d->text) bytes_printf(&r->seen, "%s|", d->text);
     for (size_t i = 0; i < d->message_count; i++)
         bytes_printf(&r->seen, "%s=%s|", d->messages[i].role, d->messages[i].content);
+    if (d->label) bytes_printf(&r->seen, "[%s]", d->label);
     bytes_add_char(&r->seen, '\n');
     return WEFT_OK;
 }
@@ -163,6 +164,37 @@ static void jsonl_dialects(void **state) {
     assert_string_equal(last.report.kind, "jsonl (mixed)");
 }
 
+static void jsonl_conversations_and_instructions(void **state) {
+    (void)state;
+    expect("a.jsonl",
+           "{\"conversations\":[{\"from\":\"system\",\"value\":\"s\"},{\"from\":\"human\","
+           "\"value\":\"u\"},{\"from\":\"gpt\",\"value\":\"a\"}]}\n"
+           "{\"conversations\":[{\"role\":\"user\",\"content\":\"v\"},"
+           "{\"role\":\"assistant\",\"content\":\"b\"}]}\n",
+           "system=s|user=u|assistant=a|\nuser=v|assistant=b|\n");
+    assert_string_equal(last.report.kind, "jsonl (ShareGPT)");
+    expect("a.jsonl",
+           "{\"instruction\":\"i\",\"input\":\"\",\"output\":\"o\"}\n"
+           "{\"instruction\":\"i\",\"input\":\"x\",\"output\":\"p\",\"text\":\"t\"}\n",
+           "user=i|assistant=o|\nuser=i\n\nx|assistant=p|\n");
+    assert_string_equal(last.report.kind, "jsonl (instruction, output)");
+    assert_int_equal(last.report.kind_count, 1);
+    assert_string_equal(last.report.kinds[0].title, "JSON records");
+    assert_int_equal(last.report.kinds[0].document_count, 2);
+}
+
+static void jsonl_questions(void **state) {
+    (void)state;
+    static const char question[] =
+        "{\"text\":\"Q: Is it so?\\nA: Yes. Rationale: It is.\",\"label\":\"Yes\","
+        "\"question\":\"Is it so?\",\"rationale_src\":\"...\",\"source\":\"s\"}\n";
+    expect("a.jsonl", question, "user=Is it so?|assistant=Yes. Rationale: It is.|[Yes]\n");
+    assert_string_equal(last.report.kind, "jsonl (question, label)");
+    expect_skip("a.jsonl",
+                "{\"text\":\"t\"}\n{\"text\":\"Is it?\",\"label\":\"Yes\",\"question\":\"q\"}\n",
+                "the text has not the form \"Q: ...\", \"A: ...\"", "line 2");
+}
+
 static void json_array(void **state) {
     (void)state;
     expect("a.json",
@@ -203,7 +235,7 @@ static void jsonl_skips(void **state) {
         {"{\"messages\":null}", "\"messages\" is not a list with elements"},
         {"{\"messages\":[]}", "\"messages\" is not a list with elements"},
         {"{\"messages\":[7]}", "an element of \"messages\" is not an object"},
-        {"{\"messages\":[{\"role\":\"bot\",\"content\":\"x\"}]}",
+        {"{\"messages\":[{\"role\":\"cat\",\"content\":\"x\"}]}",
          "\"role\" is not system, user, assistant or tool"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":null}]}", "\"content\" is null, not text"},
         {"{\"messages\":[{\"role\":\"user\"}]}", "\"content\" is missing, not text"},
@@ -419,7 +451,7 @@ static void errors(void **state) {
     read_path("/dev/null", NULL, NULL);
     expect_error(WEFT_ERR_IO, "not a regular file");
     read_string("a.txt", "");
-    expect_error(WEFT_ERR_FORMAT, "a.txt: empty file; weft reads mbox, jsonl, text");
+    expect_error(WEFT_ERR_FORMAT, "a.txt: empty file; weft reads mbox, ");
     read_string("a.txt", "\xef\xbb\xbf");
     expect_error(WEFT_ERR_FORMAT, "empty file");
     read_string("a.txt", " \n\n");
@@ -552,6 +584,8 @@ int main(void) {
         cmocka_unit_test(text_files),
         cmocka_unit_test(long_text_is_cut_at_a_gap),
         cmocka_unit_test(jsonl_dialects),
+        cmocka_unit_test(jsonl_conversations_and_instructions),
+        cmocka_unit_test(jsonl_questions),
         cmocka_unit_test(json_array),
         cmocka_unit_test(json_bytes_are_repaired),
         cmocka_unit_test(jsonl_skips),
