@@ -1,0 +1,32 @@
+/* The integer products with ternary weights as the device runs them: with a tile named, for the
+ * bench that compares tiles (bench/bench_vk_matmul.c). Operations are in vk.h. */
+#ifndef WEFT_BACKEND_VK_TERNARY_H
+#define WEFT_BACKEND_VK_TERNARY_H
+
+#include "backend/vk.h"
+
+/* What a work group computes: `tokens` tokens by 128 features; or with lanes, rows of the weight
+ * for at most that many tokens, `lanes` invocations a row. */
+typedef struct vk_ternary_tile {
+    vk_tier tier;
+    uint32_t tokens;
+    uint32_t lanes;
+    uint32_t block_tokens, block_features; /* cooperative matrices: of a subgroup */
+    uint32_t units;                        /* of 16 values that go through shared memory at once */
+    uint32_t buffers;                      /* of them */
+} vk_ternary_tile;
+
+const vk_ternary_tile *vk_ternary_tiles(int *count);
+
+/* Can the device run this tile for so many tokens? Tiles with lanes are for the forward product. */
+bool vk_ternary_tile_fits(const vk_backend *vk, const vk_ternary_tile *tile, bool transposed,
+                          int64_t tokens);
+
+/* vk_ternary_matmul, and vk_ternary_matmul_t rounded, with a tile that fits; views are aligned to
+ * 16 bytes. tile NULL: the one that the operation takes. */
+void vk_ternary_product(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                        const vk_ternary_tile *tile, view y);
+void vk_ternary_product_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
+                          const vk_ternary_tile *tile, view dx, bool add);
+
+#endif
