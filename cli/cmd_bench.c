@@ -11,7 +11,7 @@
 typedef struct bench_settings {
     model_settings model;
     const char *shape, *only;
-    int64_t prompt, decode, prefill, rows, rank;
+    int64_t prompt, decode, prefill, rows, batch, rank;
     double seconds;
     int recompute;
     bool json;
@@ -33,12 +33,16 @@ static const option_spec bench_table[] = {
      "of a round of decoding (default 64)", false},
     {"prefill", 0, OPTION_WHOLE, PLACE(prefill), "TOKENS", 1, 1 << 20,
      "of a round of prefill (default 512)", false},
-    {"rows", 0, OPTION_WHOLE, PLACE(rows), "TOKENS", 2, 1 << 20, "of a training step (default 512)",
+    {"rows", 0, OPTION_WHOLE, PLACE(rows), "TOKENS", 2, 1 << 20,
+     "of a row of a training step (default 512)", false},
+    {"batch", 0, OPTION_WHOLE, PLACE(batch), "ROWS", 1, 4096, "of a training step (default 1)",
      false},
     {"rank", 0, OPTION_WHOLE, PLACE(rank), "N", 1, 1024, "of the adapter (default 8)", false},
     {"recompute", 0, OPTION_CHOICE, PLACE(recompute), "both|on|off", 0, 0,
      "compute layers twice to save memory; both: once so, and once not where it fits", false},
     MODEL_OPTIONS(bench_settings, model),
+    {"profile", 0, OPTION_FLAG, PLACE(model.gpu_profile), NULL, 0, 0,
+     "GPU: time by operation, beside the device's peaks", false},
     {"json", 0, OPTION_FLAG, PLACE(json), NULL, 0, 0, "one JSON object", false},
 };
 
@@ -75,14 +79,13 @@ static int choose(const char *only, weft_bench_options *o, weft_error *err) {
 }
 
 static int open_model(const bench_settings *s, weft_model **model, weft_error *err) {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], cache_dir[PATH_BYTES];
     weft_shape shape;
     *model = NULL;
     if (!s->shape) return model_open(&s->model, model, path, err);
     if (s->model.path) return err_set(err, WEFT_ERR_ARGUMENT, "give --shape or --model, not both");
-    TRY(device_check(&s->model, err));
     TRY(weft_shape_parse(s->shape, &shape, err));
-    weft_model_options options = model_options(&s->model);
+    weft_model_options options = model_options(&s->model, cache_dir);
     return weft_model_synthesise(&shape, &options, model, err);
 }
 
@@ -127,6 +130,32 @@ static void show(const weft_model_info *info, const weft_bench_options *o,
     show_row("train, all kept", o->row_tokens, &r->train_kept);
 }
 
+/* Time by operation: how long, what share of the whole, and of the device's peaks. */
+static void show_profile(const weft_machine *m, const weft_profile_entry *list, int count) {
+    double all = 0;
+    for (int i = 0; i < count; i++) all += list[i].seconds;
+    printf("\n%-26s %-24s %8s %10s %6s %9s %9s\n", "operation", "shader", "calls", "ms", "time",
+           "of reads", "of 8-bit");
+    for (int i = 0; i < count; i++) {
+        const weft_profile_entry *e = &list[i];
+        printf("%-26s %-24s %8llu %10.2f %5.1f%% %8.1f%% %8.1f%%\n", e->op, e->shader,
+               (unsigned long long)e->calls, e->seconds * 1e3, 100 * e->seconds / all,
+               100 * e->bytes / e->seconds / m->read_bytes_per_s,
+               100 * e->operations / e->seconds / m->int8_ops_per_s);
+    }
+}
+
+static json_t *profile_json(const weft_profile_entry *list, int count) {
+    json_t *rows = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:s, s:I, s:f, s:f, s:f}", "op", list[i].op,
+                                        "shader", list[i].shader, "calls",
+                                        (json_int_t)list[i].calls, "seconds", list[i].seconds,
+                                        "operations", list[i].operations, "bytes", list[i].bytes));
+    return rows;
+}
+
 static json_t *speed_json(const weft_speed *s) {
     if (!s->rounds) return json_null();
     return json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o}", "tokens_per_s",
@@ -146,22 +175,22 @@ static json_t *machine_json(const weft_machine *m) {
 }
 
 static int show_json(const weft_model_info *i, const weft_bench_options *o,
-                     const weft_bench_report *r) {
+                     const weft_bench_report *r, json_t *profile) {
     json_t *shape = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "hidden", (json_int_t)i->hidden,
                               "layers", (json_int_t)i->layer_count, "heads", (json_int_t)i->heads,
                               "kv_heads", (json_int_t)i->kv_heads, "ffn", (json_int_t)i->ffn,
                               "vocab", (json_int_t)i->vocab);
-    json_t *settings =
-        json_pack("{s:I, s:I, s:I, s:I, s:i, s:f}", "prompt_tokens", (json_int_t)o->prompt_tokens,
-                  "decode_tokens", (json_int_t)o->decode_tokens, "prefill_tokens",
-                  (json_int_t)o->prefill_tokens, "row_tokens", (json_int_t)o->row_tokens, "rank",
-                  o->rank, "seconds", o->seconds);
-    return report_json(json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model", i->name,
-                                 "device", i->device, "shape", shape, "settings", settings,
+    json_t *settings = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:i, s:f}", "prompt_tokens", (json_int_t)o->prompt_tokens,
+        "decode_tokens", (json_int_t)o->decode_tokens, "prefill_tokens",
+        (json_int_t)o->prefill_tokens, "row_tokens", (json_int_t)o->row_tokens, "row_count",
+        (json_int_t)o->row_count, "rank", o->rank, "seconds", o->seconds);
+    return report_json(json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
+                                 i->name, "device", i->device, "shape", shape, "settings", settings,
                                  "machine", machine_json(&r->machine), "decode",
                                  speed_json(&r->decode), "prefill", speed_json(&r->prefill),
                                  "train", speed_json(r->train.rounds ? &r->train : &r->train_kept),
-                                 "train_kept", speed_json(&r->train_kept)),
+                                 "train_kept", speed_json(&r->train_kept), "profile", profile),
                        false);
 }
 
@@ -174,18 +203,27 @@ static int read_options(const bench_settings *s, weft_bench_options *o, weft_err
     o->decode_tokens = s->decode;
     o->prefill_tokens = s->prefill;
     o->row_tokens = s->rows;
+    o->row_count = s->batch;
     o->rank = (int32_t)s->rank;
     o->recompute = choices[s->recompute];
     return choose(s->only, o, err);
 }
 
-static int bench(const bench_settings *s, weft_bench_options *o, weft_model_info *info,
-                 weft_bench_report *report, weft_error *err) {
+typedef struct bench_result {
+    weft_model_info info;
+    weft_bench_report report;
+    weft_profile_entry profile[WEFT_PROFILE_MAX];
+    int profile_count;
+} bench_result;
+
+static int bench(const bench_settings *s, weft_bench_options *o, bench_result *result,
+                 weft_error *err) {
     weft_model *model;
     TRY(read_options(s, o, err));
     TRY(open_model(s, &model, err));
-    weft_model_get_info(model, info);
-    int rc = weft_bench(model, o, report, err);
+    weft_model_get_info(model, &result->info);
+    int rc = weft_bench(model, o, &result->report, err);
+    result->profile_count = weft_model_profile(model, result->profile);
     weft_model_free(&model);
     return rc;
 }
@@ -198,15 +236,16 @@ int cmd_bench(int argc, char **argv) {
                         .decode = o.decode_tokens,
                         .prefill = o.prefill_tokens,
                         .rows = o.row_tokens,
+                        .batch = o.row_count,
                         .rank = o.rank};
-    weft_model_info info;
-    weft_bench_report report;
+    static bench_result r; /* too large for a stack */
     weft_error err;
     option_outcome outcome = options_parse(&bench_command, argc, argv, &s, NULL);
     if (outcome != OPTIONS_GO) return outcome == OPTIONS_HELP ? report_finish(EXIT_OK) : EXIT_USAGE;
-    int rc = bench(&s, &o, &info, &report, &err);
+    int rc = bench(&s, &o, &r, &err);
     if (rc) return fail("bench", rc, &err);
-    if (s.json) return show_json(&info, &o, &report);
-    show(&info, &o, &report);
+    if (s.json) return show_json(&r.info, &o, &r.report, profile_json(r.profile, r.profile_count));
+    show(&r.info, &o, &r.report);
+    if (s.model.gpu_profile) show_profile(&r.report.machine, r.profile, r.profile_count);
     return report_finish(EXIT_OK);
 }

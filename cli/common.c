@@ -56,25 +56,38 @@ int model_find(const char *given, char path[PATH_BYTES], weft_error *err) {
                    program);
 }
 
-int device_check(const model_settings *s, weft_error *err) {
-    if (!strcmp(s->device, "cpu")) return WEFT_OK;
-    return err_set(err, WEFT_ERR_UNSUPPORTED, "device '%.40s' is not in this build; use cpu",
-                   s->device);
+/* $XDG_CACHE_HOME/weft or ~/.cache/weft; "" where neither is set: nothing is kept then. */
+static void cache_folder(char folder[PATH_BYTES]) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = 0;
+    folder[0] = '\0';
+    if (cache && *cache)
+        n = snprintf(folder, PATH_BYTES, "%s/weft", cache);
+    else if (home && *home)
+        n = snprintf(folder, PATH_BYTES, "%s/.cache/weft", home);
+    if (n >= PATH_BYTES) folder[0] = '\0';
 }
 
-weft_model_options model_options(const model_settings *s) {
+weft_model_options model_options(const model_settings *s, char cache_dir[PATH_BYTES]) {
+    cache_folder(cache_dir);
     return (weft_model_options){.thread_count = (int)s->threads,
                                 .cpu_mask = (uint32_t)s->cpu_mask,
                                 .smooth = s->activations == 1,
-                                .packing = (weft_packing)s->packing};
+                                .packing = (weft_packing)s->packing,
+                                .device = s->device,
+                                .gpu = {.max_buffer_bytes = s->max_buffer,
+                                        .tier_max = s->gpu_tier,
+                                        .validate = s->vulkan_validation,
+                                        .profile = s->gpu_profile,
+                                        .cache_dir = cache_dir[0] ? cache_dir : NULL}};
 }
 
 int model_open(const model_settings *s, weft_model **model, char path[PATH_BYTES],
                weft_error *err) {
+    char cache_dir[PATH_BYTES];
     *model = NULL;
-    TRY(device_check(s, err));
     TRY(model_find(s->path, path, err));
-    weft_model_options options = model_options(s);
+    weft_model_options options = model_options(s, cache_dir);
     return weft_model_load(path, &options, model, err);
 }
 

@@ -11,13 +11,16 @@
 typedef struct model_settings {
     const char *path; /* NULL = the default model */
     const char *device;
+    uint64_t max_buffer; /* bytes */
+    int gpu_tier;        /* as in weft_gpu_options */
+    bool vulkan_validation, gpu_profile;
     int64_t threads, cpu_mask;
     int activations; /* 0 int8, 1 f32 */
     int packing;     /* a weft_packing */
 } model_settings;
 
 #define MODEL_SETTINGS_DEFAULT                                                                     \
-    { NULL, "cpu", 0, UINT32_MAX, 0, WEFT_PACKING_AUTO }
+    { .device = "auto", .cpu_mask = UINT32_MAX, .packing = WEFT_PACKING_AUTO }
 
 /* Rows of an option table for a `model_settings` member. */
 #define MODEL_OPTIONS(type, member)                                                                \
@@ -28,8 +31,35 @@ typedef struct model_settings {
          0,           "model to use; without it $WEFT_MODEL or the model that comes with weft",    \
          false},                                                                                   \
         {"device", 0, OPTION_TEXT, offsetof(type, member.device),                                  \
-         "NAME",   0, 0,           "where to compute; this build has cpu",                         \
-         false},                                                                                   \
+         "NAME",   0, 0,           "where to compute: cpu, gpu, gpu:N (weft devices) or auto",     \
+         true},                                                                                    \
+        {"max-buffer",                                                                             \
+         0,                                                                                        \
+         OPTION_SIZE,                                                                              \
+         offsetof(type, member.max_buffer),                                                        \
+         "SIZE",                                                                                   \
+         0,                                                                                        \
+         0,                                                                                        \
+         "GPU: largest storage buffer binding; 0 = the device's limit",                            \
+         true},                                                                                    \
+        {"gpu-tier",                                                                               \
+         0,                                                                                        \
+         OPTION_CHOICE,                                                                            \
+         offsetof(type, member.gpu_tier),                                                          \
+         "best|plain|dot|matrix",                                                                  \
+         0,                                                                                        \
+         0,                                                                                        \
+         "GPU: what may multiply (to compare, not for use)",                                       \
+         true},                                                                                    \
+        {"vulkan-validation",                                                                      \
+         0,                                                                                        \
+         OPTION_FLAG,                                                                              \
+         offsetof(type, member.vulkan_validation),                                                 \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         "GPU: what the Vulkan validation layer says is an error (for tests)",                     \
+         true},                                                                                    \
         {"threads", 't', OPTION_WHOLE, offsetof(type, member.threads),                             \
          "N",       0,   1024,         "threads; 0 = one a core",                                  \
          true},                                                                                    \
@@ -38,10 +68,15 @@ typedef struct model_settings {
          "MASK",       0,                                                                          \
          UINT32_MAX,   "CPU levels that may be used; 0 = plain C (to compare, not for use)",       \
          false},                                                                                   \
-        {"packing",    0,                                                                          \
-         OPTION_CHOICE, offsetof(type, member.packing),                                            \
-         "auto|fast|tight", 0,                                                                     \
-         0,   "weights in memory: 2 bits each, or 1.6 and slower; the same results", true},        \
+        {"packing",                                                                                \
+         0,                                                                                        \
+         OPTION_CHOICE,                                                                            \
+         offsetof(type, member.packing),                                                           \
+         "auto|fast|tight",                                                                        \
+         0,                                                                                        \
+         0,                                                                                        \
+         "weights in memory: 2 bits each, or 1.6 and slower; the same results",                    \
+         true},                                                                                    \
     {                                                                                              \
         "activations", 0, OPTION_CHOICE, offsetof(type, member.activations), "int8|f32", 0, 0,     \
             "f32 leaves activations unrounded (to compare, not for use)", false                    \
@@ -50,9 +85,8 @@ typedef struct model_settings {
 /* Path of the model to use: the one given, $WEFT_MODEL, or the default one. */
 int model_find(const char *given, char path[PATH_BYTES], weft_error *err);
 
-/* Is the device one that this build has? */
-int device_check(const model_settings *settings, weft_error *err);
-weft_model_options model_options(const model_settings *settings);
+/* cache_dir is put where the options point to. */
+weft_model_options model_options(const model_settings *settings, char cache_dir[PATH_BYTES]);
 
 /* Find and load; path receives where it was found. */
 int model_open(const model_settings *settings, weft_model **model, char path[PATH_BYTES],

@@ -16,6 +16,7 @@ static const struct command {
     {"learn", cmd_learn, "learn a person's writing from mail, text or JSON records"},
     {"eval", cmd_eval, "measure how well the model predicts a text"},
     {"bench", cmd_bench, "measure speed and memory beside what this machine can do"},
+    {"devices", cmd_devices, "show what this machine can compute with"},
     {"list", cmd_list, "show the adapters that were learnt"},
     {"info", cmd_info, "show what is in a model or adapter"},
     {"import", cmd_import, "make one GGUF of a Hugging Face folder"},

@@ -63,6 +63,44 @@ WEFT_API const char *weft_version(void);
  * allowed. */
 WEFT_API void weft_free(void *memory);
 
+/* ---- Devices ------------------------------------------------------------------------------- */
+
+#define WEFT_DEVICES_MAX 17
+
+typedef struct weft_device {
+    char id[16]; /* for weft_model_options.device: "cpu", "gpu:0" ... */
+    char name[256];
+    char type[16];    /* "cpu"; "discrete", "integrated", "virtual", "software", "other" */
+    char driver[256]; /* and its version; "" for the CPU */
+    char tier[32];    /* what multiplies: "avx2"; "plain", "dot products", "cooperative matrices" */
+    char unusable[160];                /* why weft cannot use it; "" = it can */
+    bool best;                         /* the one that "gpu" means */
+    uint64_t memory_bytes, free_bytes; /* its own memory, and what is free of it; 0 = unknown */
+    /* GPU: largest storage buffer binding and buffer, shared memory and invocations of a work
+     * group, invocations of a subgroup. */
+    uint64_t max_buffer_bytes, max_allocation_bytes;
+    uint32_t shared_bytes, invocations, subgroup_size;
+} weft_device;
+
+/**
+ * List what this machine can compute with: the CPU first, then each GPU with a Vulkan driver.
+ *
+ * @param list   Receives at most WEFT_DEVICES_MAX devices.
+ * @param count  Receives how many.
+ * @return WEFT_OK (no driver is no error); WEFT_ERR_DEVICE, _MEMORY.
+ */
+WEFT_API int weft_devices(weft_device list[WEFT_DEVICES_MAX], int *count, weft_error *err);
+
+/* How a GPU is used. All zero is the default. */
+typedef struct weft_gpu_options {
+    uint64_t
+        max_buffer_bytes;  /* largest storage buffer binding, from 1 MiB; 0 = the device's limit */
+    int tier_max;          /* 0 = the best; 1 plain, 2 with dot products, 3 with matrices */
+    bool validate;         /* errors for what the Vulkan validation layer says: for tests */
+    bool profile;          /* time every dispatch (weft_profile): a little slower */
+    const char *cache_dir; /* where compiled shaders are kept between runs; NULL = nowhere */
+} weft_gpu_options;
+
 /* ---- Models -------------------------------------------------------------------------------- */
 
 typedef struct weft_model weft_model; /* what was loaded; never changes */
@@ -79,10 +117,18 @@ typedef struct weft_model_options {
     uint32_t cpu_mask; /* CPU levels that may be used: bit 0 AVX2; UINT32_MAX = all, 0 = scalar C */
     bool smooth;       /* activations are not rounded to int8: for comparisons, not for use */
     weft_packing packing;
+    /* "cpu"; "gpu", the best one, or "gpu:N" (weft_devices); "auto": whichever is faster in a trial
+     * product, and the CPU if the model does not fit the GPU. NULL = "cpu". */
+    const char *device;
+    weft_gpu_options gpu;
 } weft_model_options;
 
 #define WEFT_MODEL_OPTIONS_DEFAULT                                                                 \
-    { 0, UINT32_MAX, false, WEFT_PACKING_AUTO }
+    {                                                                                              \
+        0, UINT32_MAX, false, WEFT_PACKING_AUTO, NULL, {                                           \
+            0, 0, false, false, NULL                                                               \
+        }                                                                                          \
+    }
 
 /**
  * Load a GGUF model (BitNet or ternary Llama). Weights are mapped from the file where its layout
@@ -93,16 +139,18 @@ typedef struct weft_model_options {
  * @param model    Receives the model; the caller frees it after all sessions, adapters, data sets
  * and trainers made from it.
  * @return WEFT_OK; WEFT_ERR_IO, _FORMAT (damaged, a tensor missing or misshapen), _UNSUPPORTED
- * (another architecture), _NUMERIC (NaN in weights), _MEMORY. The message names the file and the
- * tensor.
+ * (another architecture; no Vulkan), _NUMERIC (NaN in weights), _ARGUMENT (no such device),
+ * _DEVICE, _MEMORY. The message names the file and the tensor.
  */
 WEFT_API int weft_model_load(const char *path, const weft_model_options *options,
                              weft_model **model, weft_error *err);
 WEFT_API void weft_model_free(weft_model **model);
 
 typedef struct weft_model_info {
-    char name[128], architecture[32], activation[16], device[64];
-    char note[256]; /* a guess that was made while loading, or "" */
+    char name[128], architecture[32], activation[16];
+    char device[320];      /* "cpu (avx2, 2 threads)", "gpu (NVIDIA H200, cooperative matrices)" */
+    char device_note[320]; /* why "auto" took it, or "" */
+    char note[256];        /* a guess that was made while loading, or "" */
     int64_t layer_count, hidden, ffn, heads, kv_heads, head_dim, vocab, context;
     int64_t ternary_count;   /* weights in ternary matrices */
     int64_t dense_count;     /* embedding, and head if it is not the same */
@@ -115,6 +163,21 @@ typedef struct weft_model_info {
 
 /** Fill *info; texts are copied, nothing can fail. */
 WEFT_API void weft_model_get_info(const weft_model *model, weft_model_info *info);
+
+/* Time that a GPU spent on one kind of dispatch, summed. */
+typedef struct weft_profile_entry {
+    char op[48], shader[48];
+    uint64_t calls;
+    double seconds;
+    double operations, bytes; /* done and moved at the least; 0 = not counted */
+} weft_profile_entry;
+
+#define WEFT_PROFILE_MAX 128
+
+/** What the GPU did since the model was loaded or the last call: by operation and shader, the
+ * longest first. Returns the number of entries, at most WEFT_PROFILE_MAX; 0 without
+ * weft_gpu_options.profile. */
+WEFT_API int weft_model_profile(const weft_model *model, weft_profile_entry list[WEFT_PROFILE_MAX]);
 
 /** A number that tells models apart: made of the shape and both ends of every tensor. */
 WEFT_API uint64_t weft_model_fingerprint(const weft_model *model);
@@ -217,7 +280,8 @@ typedef struct weft_session_options {
  * A session for a model; all its memory is taken here.
  *
  * @param options  NULL = the defaults.
- * @return WEFT_OK; WEFT_ERR_ARGUMENT (negative sizes), _RANGE (a context over the model's), _MEMORY.
+ * @return WEFT_OK; WEFT_ERR_ARGUMENT (negative sizes), _RANGE (a context over the model's),
+ * _MEMORY.
  */
 WEFT_API int weft_session_create(const weft_model *model, const weft_session_options *options,
                                  weft_session **session, weft_error *err);
@@ -496,12 +560,13 @@ typedef struct weft_bench_options {
     int64_t prompt_tokens;       /* before decoding */
     int64_t decode_tokens;       /* of a round */
     int64_t prefill_tokens;      /* of a round */
-    int64_t row_tokens;          /* of a training step, which is one micro-batch of one row */
+    int64_t row_tokens;          /* of each row of a training step */
+    int64_t row_count;           /* of a training step, which is one micro-batch */
     int32_t rank;                /* LoRA on all seven projections */
     weft_recompute recompute;    /* AUTO: once with, and once without where memory allows */
 } weft_bench_options;
 
-/** Everything, 5 seconds each: 64 tokens after 16, 512 tokens, rows of 512 with rank 8.
+/** Everything, 5 seconds each: 64 tokens after 16, 512 tokens, one row of 512 with rank 8.
  * Thread-safe. */
 WEFT_API weft_bench_options weft_bench_options_default(void);
 
@@ -513,17 +578,19 @@ typedef struct weft_speed {
     double best_tokens_per_s;
     double limit_tokens_per_s, share; /* share = tokens_per_s / limit */
     double processor_share;           /* of the threads' time that the process was given */
-    uint64_t peak_bytes;              /* highest resident memory, the model included */
+    uint64_t peak_bytes;              /* highest resident memory, the model included; on a GPU
+                                       * the device memory taken */
     uint64_t plan_bytes;              /* training: what the plan had said; else 0 */
 } weft_speed;
 
-/* What the machine can do with the threads and the CPU level of the model; a multiply and an add
- * are two operations. */
+/* What the machine can do with the threads and the CPU level of the model, or its GPU; a multiply
+ * and an add are two operations. On a GPU 16-bit products are two of 8 bits, and what the CPU
+ * computes in float32 runs on half-precision matrices where there are such. */
 typedef struct weft_machine {
     int thread_count;
     double read_bytes_per_s;
     double int8_ops_per_s, int16_ops_per_s, f32_ops_per_s;
-    char int8_name[16], int16_name[16], f32_name[16]; /* the instructions */
+    char int8_name[32], int16_name[32], f32_name[32]; /* what computes */
 } weft_machine;
 
 typedef struct weft_bench_report {

@@ -27,12 +27,11 @@ int weft_model_begin(const weft_model_options *options, weft_model **out, weft_e
     *out = NULL;
     weft_model *m = calloc(1, sizeof *m);
     if (!m) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
-    backend_options device = {.thread_count = o->thread_count, .cpu_mask = o->cpu_mask};
     m->smooth = o->smooth;
     m->thread_count = o->thread_count;
     m->cpu_mask = o->cpu_mask;
     m->packing = (packing_choice)o->packing;
-    int rc = backend_create_cpu(&device, &m->be, err);
+    int rc = device_open(o, m, err);
     if (rc) weft_model_free(&m);
     *out = m;
     return rc;
@@ -42,6 +41,8 @@ int weft_model_load(const char *path, const weft_model_options *options, weft_mo
                     weft_error *err) {
     TRY(weft_model_begin(options, out, err));
     int rc = model_load(path, (*out)->packing, (*out)->be, &(*out)->m, err);
+    if (device_fall_back(options, *out, rc, err))
+        rc = model_load(path, (*out)->packing, (*out)->be, &(*out)->m, err);
     if (rc) weft_model_free(out);
     return rc;
 }
@@ -81,6 +82,7 @@ void weft_model_get_info(const weft_model *base, weft_model_info *info) {
     snprintf(info->activation, sizeof info->activation, "%s",
              c->act == ACTIVATION_RELU2 ? "relu2" : "silu");
     snprintf(info->device, sizeof info->device, "%s", backend_name(base->be));
+    memcpy(info->device_note, base->device_note, sizeof info->device_note);
     snprintf(info->note, sizeof info->note, "%s", c->note);
 }
 

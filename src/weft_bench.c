@@ -2,6 +2,7 @@
  * that the machine sets. */
 #include "weft_impl.h"
 
+#include "backend/backend_vk.h"
 #include "base/os.h"
 #include "base/pool.h"
 #include "base/rng.h"
@@ -14,7 +15,7 @@
 #include <string.h>
 
 #define ROUNDS_MAX    64
-#define ROWS_COUNT    4 /* of the random data set */
+#define ROWS_COUNT    4 /* of the random data set at the least */
 #define SHAPE_CONTEXT 4096
 #define TOKENS_MAX    (1 << 20)
 #define BENCH_SEED    1
@@ -84,13 +85,30 @@ int weft_model_synthesise(const weft_shape *shape, const weft_model_options *opt
     TRY(shape_config(shape, &c, err));
     TRY(weft_model_begin(options, out, err));
     int rc = model_synthesise(&c, BENCH_SEED, (*out)->packing, (*out)->be, &(*out)->m, err);
+    if (device_fall_back(options, *out, rc, err))
+        rc = model_synthesise(&c, BENCH_SEED, (*out)->packing, (*out)->be, &(*out)->m, err);
     if (rc) weft_model_free(out);
     return rc;
 }
 
 /* ---- the machine ---- */
 
+static int measure_gpu(const weft_model *base, weft_machine *machine, weft_error *err) {
+    vk_peak peak;
+    TRY(backend_vk_peak(base->be, &peak, err));
+    *machine = (weft_machine){.thread_count = 1, /* the one that records */
+                              .read_bytes_per_s = peak.read_bytes_per_s,
+                              .int8_ops_per_s = peak.int8_ops_per_s,
+                              .int16_ops_per_s = peak.int8_ops_per_s / 2,
+                              .f32_ops_per_s = peak.half_ops_per_s};
+    snprintf(machine->int8_name, sizeof machine->int8_name, "%s", peak.int8_name);
+    snprintf(machine->int16_name, sizeof machine->int16_name, "two of them");
+    snprintf(machine->f32_name, sizeof machine->f32_name, "%s", peak.half_name);
+    return WEFT_OK;
+}
+
 static int measure_machine(const weft_model *base, weft_machine *machine, weft_error *err) {
+    if (base->on_gpu) return measure_gpu(base, machine, err);
     pool *threads;
     peak_loops loops;
     TRY(pool_create(base->thread_count, &threads, err));
@@ -116,6 +134,13 @@ static int measure_machine(const weft_model *base, weft_machine *machine, weft_e
 }
 
 /* ---- rounds ---- */
+
+typedef struct bench {
+    const weft_model *base;
+    const weft_bench_options *o;
+    weft_bench_report *report;
+    weft_error *err;
+} bench;
 
 typedef struct stopwatch {
     double seconds; /* for all rounds */
@@ -143,7 +168,8 @@ static int compare_seconds(const void *a, const void *b) {
 }
 
 /* The first round touches fresh memory: it counts only where it is the only one. */
-static void stopwatch_result(stopwatch *w, double tokens_a_round, int threads, weft_speed *speed) {
+static void stopwatch_result(stopwatch *w, double tokens_a_round, const bench *b,
+                             weft_speed *speed) {
     double *rounds = w->count > 1 ? w->rounds + 1 : w->rounds;
     size_t count = (size_t)(w->count > 1 ? w->count - 1 : 1);
     double wall = (double)(w->round_ns - w->begin_ns) * 1e-9;
@@ -151,18 +177,12 @@ static void stopwatch_result(stopwatch *w, double tokens_a_round, int threads, w
     speed->rounds = (int64_t)count;
     speed->tokens_per_s = tokens_a_round / rounds[count / 2];
     speed->best_tokens_per_s = tokens_a_round / rounds[0];
-    speed->processor_share = (double)(os_process_ns() - w->process_ns) * 1e-9 / (wall * threads);
-    speed->peak_bytes = os_peak_rss_bytes();
+    speed->processor_share =
+        (double)(os_process_ns() - w->process_ns) * 1e-9 / (wall * b->report->machine.thread_count);
+    speed->peak_bytes = b->base->on_gpu ? backend_bytes(b->base->be) : os_peak_rss_bytes();
 }
 
 /* ---- decode and prefill ---- */
-
-typedef struct bench {
-    const weft_model *base;
-    const weft_bench_options *o;
-    weft_bench_report *report;
-    weft_error *err;
-} bench;
 
 static int32_t *random_tokens(const bench *b, int64_t count) {
     int32_t *ids = malloc((size_t)count * sizeof *ids);
@@ -191,7 +211,7 @@ static int run_rounds(const bench *b, generation *g, weft_speed *speed) {
             TRY(session_eval(g->s, g->ids + g->prompt + i, (size_t)g->step, g->logits, NULL,
                              b->err));
     } while (stopwatch_lap(&w));
-    stopwatch_result(&w, (double)g->tokens, b->report->machine.thread_count, speed);
+    stopwatch_result(&w, (double)g->tokens, b, speed);
     return WEFT_OK;
 }
 
@@ -219,12 +239,13 @@ static int measure_generation(const bench *b, generation g, weft_speed *speed) {
 /* Rows of random tokens, every one of them to be learnt. */
 static int random_dataset(const bench *b, weft_dataset *d) {
     int64_t n = b->o->row_tokens;
+    int rows = (int)(b->o->row_count > ROWS_COUNT ? b->o->row_count : ROWS_COUNT);
     dataset_options options = {.context = n, .mask = LOSS_ALL};
-    int32_t *ids = random_tokens(b, n * (ROWS_COUNT + 1));
+    int32_t *ids = random_tokens(b, n * (rows + 1));
     if (!ids) return err_set(b->err, WEFT_ERR_MEMORY, "out of memory");
     d->context = n;
     int rc = dataset_create(NULL, NULL, &options, &d->d, b->err);
-    for (int i = 0; !rc && i < ROWS_COUNT; i++)
+    for (int i = 0; !rc && i < rows; i++)
         rc = dataset_add_tokens(d->d, ids + i * n, ids + i * n + 1, (int32_t)n, b->err);
     if (!rc) rc = dataset_finish(d->d, b->err);
     free(ids);
@@ -242,7 +263,7 @@ static int measure_training(const bench *b, const weft_dataset *data, bool recom
     weft_plan plan;
     stopwatch w;
     o.steps = ROUNDS_MAX;
-    o.micro_tokens = b->o->row_tokens;
+    o.micro_tokens = b->o->row_tokens * b->o->row_count;
     o.accumulate = 1;
     o.rank = b->o->rank;
     o.alpha = 2.0 * b->o->rank;
@@ -253,7 +274,7 @@ static int measure_training(const bench *b, const weft_dataset *data, bool recom
     stopwatch_start(&w, b->o->seconds);
     int rc = weft_trainer_run(t, on_step, &w, b->err);
     if (rc == WEFT_ERR_INTERRUPTED && w.count) rc = WEFT_OK; /* on_step had enough */
-    if (!rc) stopwatch_result(&w, (double)b->o->row_tokens, b->report->machine.thread_count, speed);
+    if (!rc) stopwatch_result(&w, (double)(b->o->row_tokens * b->o->row_count), b, speed);
     speed->plan_bytes = plan.total_bytes;
     weft_trainer_free(&t);
     return rc;
@@ -264,8 +285,11 @@ static int measure_training(const bench *b, const weft_dataset *data, bool recom
 static bool keeping_fits(const bench *b) {
     const config *c = &b->base->m->cfg;
     adapter_settings lora = {.rank = b->o->rank, .targets = (1u << TARGET_COUNT) - 1};
-    step_options step = {.micro_tokens = b->o->row_tokens, .positions_max = b->o->row_tokens};
-    return step_bytes(c, &lora, &step, 0) < os_memory_bytes() / 2;
+    step_options step = {.micro_tokens = b->o->row_tokens * b->o->row_count,
+                         .positions_max = b->o->row_tokens};
+    const vk_device_info *gpu = b->base->on_gpu ? backend_vk_info(b->base->be) : NULL;
+    uint64_t memory = gpu ? gpu->memory_bytes : os_memory_bytes();
+    return step_bytes(c, &lora, &step, 0) < memory / 2;
 }
 
 static int measure_trainings(const bench *b) {
@@ -314,10 +338,11 @@ static void set_limits(const bench *b) {
     set_share(&r->decode, 1, moved / r->machine.read_bytes_per_s);
     cost_ops prefill = cost_prefill(&m->cfg, o->prefill_tokens);
     set_share(&r->prefill, (double)o->prefill_tokens, ops_seconds(&r->machine, prefill, smooth));
-    cost_ops train = cost_train(&m->cfg, 1, o->row_tokens, o->rank, (1u << TARGET_COUNT) - 1, true);
+    cost_ops train =
+        cost_train(&m->cfg, o->row_count, o->row_tokens, o->rank, (1u << TARGET_COUNT) - 1, true);
     double seconds = ops_seconds(&r->machine, train, smooth);
-    set_share(&r->train, (double)o->row_tokens, seconds);
-    set_share(&r->train_kept, (double)o->row_tokens, seconds);
+    set_share(&r->train, (double)(o->row_tokens * o->row_count), seconds);
+    set_share(&r->train_kept, (double)(o->row_tokens * o->row_count), seconds);
 }
 
 /* ---- all of it ---- */
@@ -331,6 +356,7 @@ weft_bench_options weft_bench_options_default(void) {
                                 .decode_tokens = 64,
                                 .prefill_tokens = 512,
                                 .row_tokens = 512,
+                                .row_count = 1,
                                 .rank = 8,
                                 .recompute = WEFT_RECOMPUTE_AUTO};
 }
@@ -344,6 +370,7 @@ static int check_options(const weft_bench_options *o, weft_error *err) {
                   {"decode", (double)o->decode_tokens, 1, TOKENS_MAX},
                   {"prefill", (double)o->prefill_tokens, 1, TOKENS_MAX},
                   {"rows", (double)o->row_tokens, 2, TOKENS_MAX},
+                  {"batch", (double)o->row_count, 1, 4096},
                   {"rank", o->rank, 1, ADAPTER_RANK_MAX},
                   {"recompute", o->recompute, WEFT_RECOMPUTE_AUTO, WEFT_RECOMPUTE_OFF}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)

@@ -9,6 +9,8 @@
 struct weft_model {
     backend *be;
     model *m;
+    char device_note[320];
+    bool on_gpu, automatic; /* automatic: the device was weft's choice */
     bool smooth;
     int thread_count; /* as asked for */
     uint32_t cpu_mask;
@@ -40,6 +42,14 @@ struct weft_trainer {
     weft_train_callback callback;
     void *callback_context;
 };
+
+/* Open the device that the options name: m->be, and what m says about it. */
+int device_open(const weft_model_options *options, weft_model *m, weft_error *err);
+
+/* True if "auto" took a GPU that the model failed on for want of memory: the device is the CPU
+ * then, and loading is to be tried again. */
+bool device_fall_back(const weft_model_options *options, weft_model *m, int status,
+                      weft_error *err);
 
 /* An empty model on the device that the options (NULL = default) choose: model_load or
  * model_synthesise fills m. */

@@ -20,14 +20,24 @@ static size_t adapter_floats(const config *c, const adapter_settings *shape) {
     return floats;
 }
 
-static int64_t widest_output(const config *c) {
-    int64_t widest = 0;
+static training_extent extent_of(const struct model *m, const adapter_settings *shape,
+                                 const trainer_options *inner, int64_t longest) {
+    const config *c = &m->cfg;
+    training_extent e = {.tokens = inner->micro_tokens,
+                         .longest = longest,
+                         .heads = c->heads,
+                         .kv_heads = c->kv_heads,
+                         .head_dim = c->head_dim,
+                         .rank = shape->rank,
+                         .head = m->head,
+                         .grade = inner->smooth ? PRECISION_FULL : PRECISION_ROUNDED};
     for (int t = 0; t < TARGET_COUNT; t++) {
         int64_t rows, cols;
         config_target_shape(c, (target)t, &rows, &cols);
-        if (rows > widest) widest = rows;
+        if (rows > e.widest_out) e.widest_out = rows;
+        if (cols > e.widest_in) e.widest_in = cols;
     }
-    return widest;
+    return e;
 }
 
 /* What is resident now beside weights and data: the program, the tokenizer, the threads, what
@@ -62,17 +72,17 @@ void plan_make(const weft_model *base, const weft_dataset *data, const adapter_s
     weft_model_get_info(base, &info);
     size_t floats = adapter_floats(c, shape);
     uint64_t flat = floats * sizeof(float), tokens = (uint64_t)inner->micro_tokens;
+    training_extent extent = extent_of(m, shape, inner, longest);
     bool best = dataset_statistics(data->d).eval_windows > 0;
-    *plan = (weft_plan){
-        .trainable_count = (int64_t)floats,
-        .trainable_share = (double)floats / (double)(info.ternary_count + info.dense_count),
-        .weight_bytes = info.mapped_bytes + info.resident_bytes,
-        .adapter_bytes = flat,
-        .optimiser_bytes = 3 * flat, /* gradients and two moments */
-        .data_bytes = dataset_bytes(data->d),
-        .scratch_bytes =
-            backend_training_scratch_bytes(m->be, inner->micro_tokens, longest, widest_output(c)),
-        .adapter_file_bytes = flat};
+    *plan = (weft_plan){.trainable_count = (int64_t)floats,
+                        .trainable_share =
+                            (double)floats / (double)(info.ternary_count + info.dense_count),
+                        .weight_bytes = info.mapped_bytes + info.resident_bytes,
+                        .adapter_bytes = flat,
+                        .optimiser_bytes = 3 * flat, /* gradients and two moments */
+                        .data_bytes = dataset_bytes(data->d),
+                        .scratch_bytes = backend_training_scratch_bytes(m->be, &extent),
+                        .adapter_file_bytes = flat};
     /* The best parameters so far; the block that a checkpoint is written from (parameters and both
      * moments); a batch's arrays here and in the step. */
     plan->host_bytes =

@@ -159,8 +159,26 @@ static void cpu_destroy(backend *be) {
     os_free(cpu);
 }
 
+static int cpu_thread_count(const backend *be) {
+    return pool_thread_count(((const cpu_backend *)be)->threads);
+}
+
+static size_t cpu_training_scratch_bytes(const backend *be, const training_extent *e) {
+    size_t threads = (size_t)cpu_thread_count(be), tokens = (size_t)e->tokens;
+    /* The backward of attention: a thread's rows of scores, and where the documents begin. */
+    int64_t a_thread = attention_backward_scratch_floats(e->longest);
+    size_t attention =
+        threads * round_up((size_t)a_thread, 16) * sizeof(float) + (tokens + 1) * sizeof(int32_t);
+    /* The transposed product: gradients as 16-bit numbers, and a scale a row. */
+    size_t rounded =
+        tokens * (round_up((size_t)e->widest_out, 8) * sizeof(int16_t) + sizeof(float));
+    return attention > rounded ? attention : rounded;
+}
+
 static const backend_ops cpu_ops = {
     .destroy = cpu_destroy,
+    .thread_count = cpu_thread_count,
+    .training_scratch_bytes = cpu_training_scratch_bytes,
     .buffer_create = cpu_buffer_create,
     .buffer_free = cpu_buffer_free,
     .ternary_weight_create = cpu_ternary_weight_create,

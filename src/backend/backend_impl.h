@@ -8,6 +8,7 @@
 #define WEFT_BACKEND_BACKEND_IMPL_H
 
 #include "backend/backend.h"
+#include "backend/backend_scratch.h"
 
 /* `memory` belongs to the implementation: on the CPU the bytes themselves, else its own handle. */
 struct buffer {
@@ -32,6 +33,8 @@ struct dense_weight {
  * backend_fail; *_create report through err and leave nothing behind. */
 typedef struct backend_ops {
     void (*destroy)(backend *be);
+    int (*thread_count)(const backend *be);
+    size_t (*training_scratch_bytes)(const backend *be, const training_extent *extent);
     int (*buffer_create)(backend *be, buffer *b, weft_error *err); /* fills memory of b->bytes */
     void (*buffer_free)(backend *be, buffer *b);
     int (*ternary_weight_create)(backend *be, ternary_weight *w, weft_error *err);

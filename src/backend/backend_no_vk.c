@@ -25,6 +25,11 @@ const vk_device_info *backend_vk_info(const backend *be) {
     return NULL;
 }
 
+int backend_vk_peak(backend *be, vk_peak *out, weft_error *err) {
+    (void)be, (void)out;
+    return err_set(err, WEFT_ERR_UNSUPPORTED, "this weft was built without Vulkan");
+}
+
 const vk_profile_entry *vk_profile_read(const backend *be, int *count) {
     (void)be;
     *count = 0;

@@ -4,12 +4,21 @@
 
 #include "backend/backend.h"
 
-/* Bytes of the backend's own scratch after training steps of `tokens` tokens in documents of at
- * most `longest`, through projections of at most `widest` outputs. */
-size_t backend_training_scratch_bytes(const backend *be, int64_t tokens, int64_t longest,
-                                      int64_t widest);
+/* The largest shapes of a training step. */
+typedef struct training_extent {
+    int64_t tokens;                /* of a micro-batch */
+    int64_t longest;               /* tokens of a document */
+    int64_t widest_in, widest_out; /* of a projection */
+    int64_t heads, kv_heads, head_dim;
+    int64_t rank; /* of the trained adapter */
+    const dense_weight *head;
+    precision grade;
+} training_extent;
 
-/* Threads that compute, the calling one included. */
+/* Bytes of the backend's own scratch after such training steps. */
+size_t backend_training_scratch_bytes(const backend *be, const training_extent *extent);
+
+/* Threads that compute, the calling one included; 1 where a GPU computes. */
 int backend_thread_count(const backend *be);
 
 #endif

@@ -41,8 +41,21 @@ static void vk_destroy(backend *be) {
     os_free(vk);
 }
 
+static int vk_thread_count(const backend *be) {
+    (void)be;
+    return 1;
+}
+
+/* Gradients as two planes of bytes with a scale a row: the largest scratch of a step. */
+static size_t vk_training_scratch_bytes(const backend *be, const training_extent *e) {
+    (void)be;
+    return (size_t)e->tokens * (2 * (size_t)ternary_padded(e->widest_out) + sizeof(float));
+}
+
 static const backend_ops vk_ops = {
     .destroy = vk_destroy,
+    .thread_count = vk_thread_count,
+    .training_scratch_bytes = vk_training_scratch_bytes,
     .buffer_create = vk_buffer_create,
     .buffer_free = vk_buffer_free,
     .ternary_weight_create = vk_ternary_weight_create,

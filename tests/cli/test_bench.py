@@ -45,8 +45,8 @@ class Bench(WeftCase):
         self.fails("bench", "--shape", "128,2,4,3,256,512", says="4 attention heads")
         self.fails("bench", "--shape", "128,2,4,2,256,512", "--model", MODEL, says="not both")
         self.fails("bench", "--only", "decode,fly", says="decode,fly")
-        self.fails("bench", "--device", "gpu", says="gpu")
-        self.fails("bench", "--shape", "125m", "--device", "gpu", says="gpu")
+        self.fails("bench", "--device", "vulkan", says="vulkan")
+        self.fails("bench", "--shape", "125m", "--device", "gpu:99", says="gpu:99")
         self.fails(*TINY, "--only", "prefill", "--prefill", "5000", says="4096")
         self.fails("bench", "extra", code=2, says="extra")
 

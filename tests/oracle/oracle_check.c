@@ -1,9 +1,12 @@
-/* oracle_check MODEL.gguf ORACLE_DIR [--device cpu] [--cpu-mask N] [--threads N]
- *     [--packing fast|tight] [--cut]
+/* oracle_check MODEL.gguf ORACLE_DIR [--device cpu|gpu|gpu:N] [--gpu-tier 1|2|3] [--max-buffer
+ * BYTES]
+ *     [--validate] [--cpu-mask N] [--threads N] [--packing fast|tight] [--cut]
  * Holds every golden comparison of a directory against the model: one line a check with the
  * measured error and its bound, then "N passed, N failed". Exit 0 if all hold, 1 if one falls
  * short, 2 on usage. */
 #include "oracle/oracle.h"
+
+#include "backend/backend_vk.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -165,26 +168,45 @@ static void close_files(oracle *o) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: oracle_check MODEL.gguf ORACLE_DIR [--device cpu] [--cpu-mask N] "
+    fprintf(stderr, "usage: oracle_check MODEL.gguf ORACLE_DIR [--device cpu|gpu|gpu:N] "
+                    "[--gpu-tier 1|2|3] [--max-buffer BYTES] [--validate] [--cpu-mask N] "
                     "[--threads N] [--packing fast|tight] [--cut]\n");
     return 2;
 }
 
-static bool parse(int argc, char **argv, oracle *o, const char **path, backend_options *device) {
+typedef struct device_choice {
+    backend_options cpu;
+    bool gpu;
+    vk_options vk;
+} device_choice;
+
+static bool parse_device(const char *text, device_choice *d) {
+    d->gpu = strncmp(text, "gpu", 3) == 0;
+    if (d->gpu && text[3] == ':') d->vk.device = atoi(text + 4);
+    return d->gpu ? !text[3] || text[3] == ':' : !strcmp(text, "cpu");
+}
+
+static bool parse(int argc, char **argv, oracle *o, const char **path, device_choice *device) {
     for (int i = 1; i < argc; i++) {
         bool more = i + 1 < argc;
         if (!strcmp(argv[i], "--cut"))
             o->cut = true;
         else if (!strcmp(argv[i], "--cpu-mask") && more)
-            device->cpu_mask = (uint32_t)strtoul(argv[++i], NULL, 0);
+            device->cpu.cpu_mask = (uint32_t)strtoul(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "--threads") && more)
-            device->thread_count = atoi(argv[++i]);
+            device->cpu.thread_count = atoi(argv[++i]);
         else if (!strcmp(argv[i], "--packing") && more) {
             o->packing = !strcmp(argv[++i], "tight") ? PACKING_TIGHT : PACKING_FAST;
             if (o->packing == PACKING_FAST && strcmp(argv[i], "fast") != 0) return false;
         } else if (!strcmp(argv[i], "--device") && more) {
-            if (strcmp(argv[++i], "cpu") != 0) return false;
-        } else if (argv[i][0] == '-')
+            if (!parse_device(argv[++i], device)) return false;
+        } else if (!strcmp(argv[i], "--gpu-tier") && more)
+            device->vk.tier_max = (vk_tier)(atoi(argv[++i]) - 1);
+        else if (!strcmp(argv[i], "--max-buffer") && more)
+            device->vk.max_buffer = strtoull(argv[++i], NULL, 0);
+        else if (!strcmp(argv[i], "--validate"))
+            device->vk.validate = true;
+        else if (argv[i][0] == '-')
             return false;
         else if (!*path)
             *path = argv[i];
@@ -201,11 +223,13 @@ int main(int argc, char **argv) {
     const char *path = NULL;
     backend *be = NULL;
     weft_error err = {0};
-    backend_options device = {.cpu_mask = UINT32_MAX};
+    device_choice device = {.cpu = {.cpu_mask = UINT32_MAX},
+                            .vk = {.device = -1, .tier_max = VK_TIER_BEST}};
     if (!parse(argc, argv, &o, &path, &device)) return usage();
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (backend_create_cpu(&device, &be, &err) || model_load(path, o.packing, be, &o.m, &err) ||
-        !open_files(&o, &err)) {
+    int rc = device.gpu ? backend_create_vk(&device.vk, &be, &err)
+                        : backend_create_cpu(&device.cpu, &be, &err);
+    if (rc || model_load(path, o.packing, be, &o.m, &err) || !open_files(&o, &err)) {
         fprintf(stderr, "oracle_check: %s\n", err.message);
         close_files(&o);
         backend_free(&be);
