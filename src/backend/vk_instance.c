@@ -10,8 +10,10 @@
 #define LAYER_NAME     "VK_LAYER_KHRONOS_validation"
 #define PROPERTIES_MAX 512
 
-/* volk keeps its functions in globals: they are the loader's, the same for every instance. */
+/* volk keeps its functions in globals. They are the loader's, the same for every instance: read
+ * once, so that other threads' backends never see them change. */
 static pthread_mutex_t loader_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool loader_found, functions_found;
 
 static bool has_instance_extension(const char *name) {
     uint32_t count = PROPERTIES_MAX;
@@ -110,7 +112,8 @@ static int create(vk_instance *instance, bool validate, weft_error *err) {
     }
     VkResult result = vkCreateInstance(&info, NULL, &instance->handle);
     if (result == VK_SUCCESS) {
-        volkLoadInstanceOnly(instance->handle);
+        if (!functions_found) volkLoadInstanceOnly(instance->handle);
+        functions_found = true;
         return WEFT_OK;
     }
     instance->handle = VK_NULL_HANDLE;
@@ -122,7 +125,8 @@ static int create(vk_instance *instance, bool validate, weft_error *err) {
 }
 
 static int open_locked(bool validate, vk_instance *instance, weft_error *err) {
-    if (volkInitialize() != VK_SUCCESS)
+    if (!loader_found) loader_found = volkInitialize() == VK_SUCCESS;
+    if (!loader_found)
         return err_set(
             err, WEFT_ERR_UNSUPPORTED,
             "the Vulkan loader (libvulkan.so.1) was not found: install the GPU's driver, "
