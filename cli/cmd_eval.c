@@ -1,6 +1,8 @@
-/* weft eval: loss and perplexity of a text, for the plain model and with adapters, side by side. */
+/* weft eval: what adapters change, measured for the plain model and with them: right answers, loss
+ * and perplexity, multiple-choice tasks, samples side by side. */
 #include "commands.h"
 #include "common.h"
+#include "evaluate.h"
 #include "learn.h"
 #include "report.h"
 
@@ -10,8 +12,8 @@
 typedef struct eval_settings {
     model_settings model;
     option_list adapters;
-    const char *as, *owner;
-    int64_t context, seed;
+    const char *as, *owner, *task;
+    int64_t context, seed, samples;
     double eval_share;
     bool held_out, all_turns, json;
 } eval_settings;
@@ -21,6 +23,12 @@ typedef struct eval_settings {
 static const option_spec eval_table[] = {
     {"adapter", 'a', OPTION_LIST, PLACE(adapters), "NAME[:S]", 0, 0,
      "measure with this adapter too; several are measured one by one and together", false},
+    {"lm", 0, OPTION_TEXT, PLACE(task), "TASK", 0, 0,
+     "measure a multiple-choice task too: a JSONL file, or `general`, which comes with weft and "
+     "shows what was forgotten; PATH may be left away",
+     false},
+    {"samples", 0, OPTION_WHOLE, PLACE(samples), "N", 0, 100,
+     "show the answers to N prompts of PATH side by side", false},
     {"held-out", 0, OPTION_FLAG, PLACE(held_out), NULL, 0, 0,
      "only the part that `weft learn` holds out (same --seed and --eval-share)", false},
     {"eval-share", 0, OPTION_NUMBER, PLACE(eval_share), "SHARE", 0, 0.5, "that share", false},
@@ -37,10 +45,11 @@ static const option_spec eval_table[] = {
 
 static const command_spec eval_command = {
     .name = "eval",
-    .arguments = "PATH [options]",
-    .summary =
-        "Measure how well the model predicts the writing in PATH: mean loss a token (natural\n"
-        "logarithm) and perplexity, without and with adapters.",
+    .arguments = "[PATH] [options]",
+    .summary = "Measure how well the model predicts the writing in PATH, without and with "
+               "adapters: right\n"
+               "answers where the records have labels, mean loss a token (natural logarithm) and\n"
+               "perplexity.",
     .options = eval_table,
     .option_count = sizeof eval_table / sizeof *eval_table,
     .argument_max = 1};
@@ -51,75 +60,89 @@ typedef struct eval_run {
     weft_dataset *data;
     weft_dataset_report report;
     adapter_set adapters;
+    subject_list subjects;
     char model_path[PATH_BYTES];
+    FILE *out; /* for people; NULL with --json */
     double plain_loss;
-    json_t *rows;
+    json_t *rows, *labels, *task, *samples;
 } eval_run;
 
-/* Measure with adapters [first, first + count) and show it as a row. */
-static int measure(eval_run *r, const char *name, size_t first, size_t count, weft_error *err) {
+/* Measure the loss of one subject and show it as a row. */
+static int measure(eval_run *r, const subject *s, weft_error *err) {
     weft_evaluation e;
     char targets[REPORT_TEXT];
-    TRY(weft_evaluate(r->model, r->data, r->s.held_out,
-                      (const weft_adapter *const *)r->adapters.items + first,
-                      r->adapters.scales + first, count, &e, err));
-    if (!count) r->plain_loss = e.loss;
+    TRY(weft_evaluate(r->model, r->data, r->s.held_out, s->adapters, s->scales, s->count, &e, err));
+    if (!s->count) r->plain_loss = e.loss;
     double change = 100 * (e.loss - r->plain_loss) / r->plain_loss;
     json_array_append_new(r->rows,
-                          json_pack("{s:s, s:o, s:o, s:o, s:I, s:I, s:f}", "name", name, "loss",
+                          json_pack("{s:s, s:o, s:o, s:o, s:I, s:I, s:f}", "name", s->name, "loss",
                                     report_number(e.loss), "perplexity",
                                     report_number(e.perplexity), "change_percent",
                                     report_number(change), "tokens", (json_int_t)e.token_count,
                                     "targets", (json_int_t)e.target_count, "seconds", e.seconds));
-    if (r->s.json) return WEFT_OK;
-    printf("%-24.60s %8.4f %12.2f ", name, e.loss, e.perplexity);
-    if (count)
-        printf("%+8.1f%%", change);
+    if (!r->out) return WEFT_OK;
+    fprintf(r->out, "  %-24.60s %8.4f %12.2f ", s->name, e.loss, e.perplexity);
+    if (s->count)
+        fprintf(r->out, "%+8.1f%%", change);
     else
-        printf("%9s", "");
-    printf(" %12s\n", report_count(e.target_count, targets));
-    fflush(stdout);
+        fprintf(r->out, "%9s", "");
+    fprintf(r->out, " %12s\n", report_count(e.target_count, targets));
+    fflush(r->out);
     return WEFT_OK;
 }
 
-static int measure_all(eval_run *r, weft_error *err) {
-    size_t n = r->adapters.count;
-    if (!r->s.json)
-        printf("%-24s %8s %12s %9s %12s\n", "", "loss", "perplexity", "change", "tokens");
-    TRY(measure(r, "plain model", 0, 0, err));
-    for (size_t i = 0; i < n; i++) {
-        char name[300];
-        float scale = r->adapters.scales[i];
-        snprintf(name, sizeof name, scale < 1 || scale > 1 ? "%s:%g" : "%s", r->adapters.names[i],
-                 (double)scale);
-        TRY(measure(r, name, i, 1, err));
-    }
-    return n > 1 ? measure(r, "all together", 0, n, err) : WEFT_OK;
+static int measure_data(eval_run *r, weft_error *err) {
+    sample_settings samples = {.count = r->s.samples,
+                               .max_tokens = 80,
+                               .seed = (uint64_t)r->s.seed,
+                               .held_out = r->s.held_out};
+    TRY(evaluate_labels(r->model, r->data, r->s.held_out, &r->subjects, r->out, &r->labels, err));
+    if (r->out)
+        fprintf(r->out, "%s%-26s%s %8s %12s %9s %12s\n", report_bold(r->out), "writing",
+                report_plain(r->out), "loss", "perplexity", "change", "tokens");
+    for (size_t i = 0; i < r->subjects.count; i++) TRY(measure(r, &r->subjects.items[i], err));
+    if (!samples.count) return WEFT_OK;
+    return evaluate_samples(r->model, r->data, &samples, &r->subjects, r->out, &r->samples, err);
 }
 
-static int evaluate(eval_run *r, const char *path, weft_error *err) {
+static int read_data(eval_run *r, const char *path, weft_error *err) {
     weft_dataset_options options = {.context = r->s.context,
                                     .all_turns = r->s.all_turns,
                                     .eval_share = r->s.held_out ? r->s.eval_share : 0,
                                     .seed = (uint64_t)r->s.seed,
                                     .as = r->s.as,
                                     .owner = r->s.owner};
-    TRY(model_open(&r->s.model, &r->model, r->model_path, err));
-    TRY(adapters_open(&r->adapters, r->model, &r->s.adapters, err));
     int rc = weft_dataset_read(r->model, path, &options, &r->data, &r->report, err);
-    if (!r->s.json || rc) learn_show_skips(stderr, &r->report);
+    if (r->out || rc) learn_show_skips(stderr, &r->report);
     if (rc) return rc;
     if (r->s.held_out && !r->report.eval_documents)
         return err_set(err, WEFT_ERR_ARGUMENT,
                        "nothing is held out of %s: leave --held-out away, or raise --eval-share",
                        path);
-    return measure_all(r, err);
+    return WEFT_OK;
+}
+
+static int evaluate(eval_run *r, const char *path, weft_error *err) {
+    TRY(model_open(&r->s.model, &r->model, r->model_path, err));
+    TRY(adapters_open(&r->adapters, r->model, &r->s.adapters, err));
+    r->subjects = subjects_of(&r->adapters);
+    if (path) {
+        TRY(read_data(r, path, err));
+        TRY(measure_data(r, err));
+    }
+    if (!r->s.task) return WEFT_OK;
+    return evaluate_task(r->model, r->s.task, &r->subjects, r->out, &r->task, err);
 }
 
 static int show_json(eval_run *r) {
-    json_t *root =
-        json_pack("{s:s, s:b, s:o, s:O}", "model", r->model_path, "held_out", r->s.held_out, "data",
-                  learn_data_json(&r->report), "results", r->rows);
+    json_t *root = json_pack("{s:s, s:b}", "model", r->model_path, "held_out", r->s.held_out);
+    if (r->data) {
+        json_object_set_new(root, "data", learn_data_json(&r->report));
+        if (r->labels) json_object_set(root, "answers", r->labels);
+        json_object_set(root, "results", r->rows);
+    }
+    if (r->samples) json_object_set(root, "samples", r->samples);
+    if (r->task) json_object_set(root, "task", r->task);
     return report_json(root, false);
 }
 
@@ -131,18 +154,23 @@ int cmd_eval(int argc, char **argv) {
     const char *path;
     option_outcome outcome = options_parse(&eval_command, argc, argv, &r.s, &path);
     if (outcome != OPTIONS_GO) return outcome == OPTIONS_HELP ? report_finish(EXIT_OK) : EXIT_USAGE;
-    if (!path) {
-        report_error("eval: PATH is missing: a file or folder to measure\nusage: weft eval %s",
+    if (!path && !r.s.task) {
+        report_error("eval: PATH is missing: a file or folder to measure (or --lm TASK)\n"
+                     "usage: weft eval %s",
                      eval_command.arguments);
         return EXIT_USAGE;
     }
     r.rows = json_array();
+    r.out = r.s.json ? NULL : stdout;
     int rc = evaluate(&r, path, &err), code;
     if (rc)
         code = fail("eval", rc, &err);
     else
         code = r.s.json ? show_json(&r) : report_finish(EXIT_OK);
     json_decref(r.rows);
+    json_decref(r.labels);
+    json_decref(r.task);
+    json_decref(r.samples);
     weft_dataset_free(&r.data);
     adapters_close(&r.adapters);
     weft_model_free(&r.model);

@@ -533,6 +533,77 @@ WEFT_API int weft_evaluate(const weft_model *model, const weft_dataset *dataset,
                            const weft_adapter *const *adapters, const float *scales, size_t count,
                            weft_evaluation *out, weft_error *err);
 
+/* ---- Evaluation (docs/EVALUATION.md has the definitions) -------------------------------------- */
+
+/* A share, 0 .. 1, with its 95% interval; all NaN where nothing was counted. */
+typedef struct weft_share {
+    double value, low, high;
+} weft_share;
+
+typedef struct weft_label_result {
+    int64_t item_count;   /* questions asked; 0 = the data have no labels */
+    weft_share accuracy;  /* the label that the model finds likeliest is right */
+    weft_share generated; /* what the model writes begins with the right label */
+    double usual;         /* share that the most frequent label of the training part would get */
+    int64_t label_count;  /* to choose from: those of the training part */
+    int64_t unseen_count; /* questions whose label is not among them: counted as wrong */
+} weft_label_result;
+
+/**
+ * Accuracy on records that carry a label (questions with few answers; at most 2000 are asked).
+ *
+ * @param held_out  Only held-out documents; otherwise every one.
+ * @return WEFT_OK, also where nothing has a label; WEFT_ERR_ARGUMENT, _NUMERIC, _DEVICE, _MEMORY.
+ */
+WEFT_API int weft_evaluate_labels(const weft_model *model, const weft_dataset *dataset,
+                                  bool held_out, const weft_adapter *const *adapters,
+                                  const float *scales, size_t count, weft_label_result *out,
+                                  weft_error *err);
+
+typedef struct weft_task weft_task; /* multiple-choice questions */
+
+/**
+ * Read a multiple-choice task: JSON lines {"question", "choices", "answer"} or {"context",
+ * "endings", "label"}.
+ *
+ * @return WEFT_OK; WEFT_ERR_IO, _FORMAT (naming the line), _RANGE, _MEMORY.
+ */
+WEFT_API int weft_task_read(const char *path, weft_task **task, weft_error *err);
+WEFT_API void weft_task_free(weft_task **task);
+
+typedef struct weft_task_result {
+    int64_t item_count;
+    weft_share accuracy;   /* the right choice has the highest log-likelihood */
+    weft_share normalised; /* the highest log-likelihood a byte of the choice */
+    double chance;         /* share that guessing gets */
+} weft_task_result;
+
+/** Ask a model with adapters (count 0 = the plain model) all questions of a task. */
+WEFT_API int weft_evaluate_task(const weft_model *model, const weft_task *task,
+                                const weft_adapter *const *adapters, const float *scales,
+                                size_t count, weft_task_result *out, weft_error *err);
+
+/* A document as a question: what the model is given, and what the person wrote then. Of plain text
+ * the prompt is its beginning. */
+typedef struct weft_example {
+    int32_t *tokens; /* (token_count) for weft_generate */
+    size_t token_count;
+    char *prompt, *reply; /* the same as text, without special tokens, and the person's answer */
+} weft_example;
+
+/** How many examples a data set's held-out part has (otherwise: all documents). */
+WEFT_API int64_t weft_dataset_example_count(const weft_dataset *dataset, bool held_out);
+
+/**
+ * Example number index (from 0) of them.
+ *
+ * @param out  Receives it; the caller frees it with weft_example_free.
+ * @return WEFT_OK; WEFT_ERR_RANGE (no such example), _MEMORY.
+ */
+WEFT_API int weft_dataset_example(const weft_dataset *dataset, bool held_out, int64_t index,
+                                  weft_example *out, weft_error *err);
+WEFT_API void weft_example_free(weft_example *example); /* a cleared one is allowed */
+
 /* ---- Speed --------------------------------------------------------------------------------- */
 
 typedef struct weft_shape {

@@ -2,6 +2,7 @@
 #ifndef WEFT_IMPL_H
 #define WEFT_IMPL_H
 
+#include "eval/task.h"
 #include "model/session.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
@@ -30,7 +31,12 @@ struct weft_session {
 
 struct weft_dataset {
     dataset *d;
+    const tokenizer *tok; /* the model's */
     int64_t context;
+};
+
+struct weft_task {
+    task t;
 };
 
 struct weft_trainer {

@@ -25,8 +25,9 @@ static const struct {
     {"src/model", "backend kernel text format base"},
     {"src/ingest", "text base"}, /* text/utf8.h */
     {"src/train", "ingest model backend kernel text format base"},
+    {"src/eval", "train ingest model backend kernel text format base"},
     {"src/store", "base"},
-    {"src", "store train ingest model backend kernel text format base"},
+    {"src", "store eval train ingest model backend kernel text format base"},
     {"cli", "base"},
 };
 
