@@ -3,15 +3,17 @@
 // VALUES(B, X) declares binding B as X_read(first, i, n): values 4 i .. 4 i + 3 of the n that begin
 // at word `first`, zeros past n. VALUES_OUT(B, X) has X_write(first, i, n, v) too, which writes none
 // past n. With VECTOR they move whole vectors where they can: every base, first and so every row must
-// then be a multiple of 4 words. Nothing is declared readonly: an output may be an input.
+// then be a multiple of 4 words. An output may be an input in place: read a value before it is
+// written.
 #ifndef VALUES_GLSL
 #define VALUES_GLSL
 
 layout(constant_id = 0) const uint VECTOR = 0;
 
-#define VALUES(B, X)                                                                       \
-    layout(set = 0, binding = B) buffer X##_single { float X##_1[]; };                     \
-    layout(set = 0, binding = B) buffer X##_vector { vec4 X##_4[]; };                      \
+#define VALUES(B, X) VALUES_READ(B, X, readonly)
+#define VALUES_READ(B, X, ACCESS)                                                          \
+    layout(set = 0, binding = B) ACCESS buffer X##_single { float X##_1[]; };              \
+    layout(set = 0, binding = B) ACCESS buffer X##_vector { vec4 X##_4[]; };               \
     vec4 X##_read(uint first, uint i, uint n) {                                            \
         uint at = BASE(B) + first + 4 * i;                                                 \
         if (VECTOR != 0 && 4 * i + 3 < n) return X##_4[at / 4];                            \
@@ -24,7 +26,7 @@ layout(constant_id = 0) const uint VECTOR = 0;
     }
 
 #define VALUES_OUT(B, X)                                                                   \
-    VALUES(B, X)                                                                           \
+    VALUES_READ(B, X, )                                                                    \
     void X##_write(uint first, uint i, uint n, vec4 v) {                                   \
         uint at = BASE(B) + first + 4 * i;                                                 \
         if (VECTOR != 0 && 4 * i + 3 < n) {                                                \
