@@ -1,6 +1,7 @@
 /* The walk through a path: which source reads what, the two passes, and the report. */
 #include "ingest/ingest.h"
 #include "base/os.h"
+#include "ingest/file.h"
 #include "ingest/sources.h"
 
 #include <errno.h>
@@ -117,8 +118,38 @@ static const ingest_source *choose(walk *w, FILE *file, const char **why) {
     return w->forced;
 }
 
+static int read_open(walk *w, FILE *file);
+
+/* UTF-16 is brought to UTF-8 in memory, and read as any other text. */
+static int read_utf16(walk *w, FILE *file) {
+    bytes data = {0}, text = {0};
+    bool fits;
+    int rc = file_read(&w->reader, file, UTF16_BYTES_MAX, &data, &fits);
+    if (!rc && fits && !text_from_utf16(&text, data.data, data.size))
+        rc = reader_no_memory(&w->reader);
+    bytes_free(&data);
+    FILE *converted = !rc && text.size ? fmemopen(text.data, text.size, "rb") : NULL;
+    if (!rc && !fits)
+        rc = refuse(w, WEFT_ERR_UNSUPPORTED, "UTF-16 text over 256 MiB (save it as UTF-8)");
+    else if (!rc && !text.size)
+        rc = refuse(w, WEFT_ERR_FORMAT, "empty file");
+    else if (!rc)
+        rc = converted ? read_open(w, converted) : reader_no_memory(&w->reader);
+    if (converted) fclose(converted);
+    bytes_free(&text);
+    return rc;
+}
+
+static bool is_utf16(FILE *file) {
+    char mark[2];
+    size_t size = fread(mark, 1, sizeof mark, file);
+    rewind(file);
+    return text_is_utf16(mark, size);
+}
+
 static int read_open(walk *w, FILE *file) {
     const char *why = "";
+    if (is_utf16(file)) return read_utf16(w, file);
     const ingest_source *source = choose(w, file, &why);
     if (!source && !strcmp(why, "archive")) return read_archive(w, file);
     if (!source)
@@ -246,6 +277,9 @@ static int read_all(walk *w, const char *path, const ingest_tree *tree) {
     TRY(find_owners(w, path, tree));
     TRY(walk_path(w, path, tree));
     snprintf(report->kind, sizeof report->kind, "%s", tree ? "folder" : w->reader.kind);
+    if (w->options->template && !w->reader.template_count)
+        return err_set(w->reader.err, WEFT_ERR_ARGUMENT,
+                       "%s: there is no table in it whose columns the template could name", path);
     return report->document_count ? WEFT_OK : explain_nothing(w, path);
 }
 
@@ -267,7 +301,11 @@ int ingest_path(const char *path, const ingest_options *options, ingest_sink sin
     *report = (ingest_report){0};
     walk w = {.options = options,
               .forced = options->as ? source_named(options->as) : NULL,
-              .reader = {.sink = sink, .context = context, .report = report, .err = err}};
+              .reader = {.sink = sink,
+                         .context = context,
+                         .report = report,
+                         .template = options->template,
+                         .err = err}};
     ingest_tree *tree = NULL;
     int rc = check_path(path, err);
     if (options->as && !w.forced)

@@ -16,6 +16,8 @@ const ingest_source *const ingest_sources[] = {
     &source_odt,
     &source_epub,
     &source_html,
+    &source_whoop,
+    &source_csv,
     NULL,
 };
 
@@ -79,8 +81,8 @@ const ingest_source *source_of_file(const char *path, const char *data, size_t s
                                     const char **why) {
     if (size >= 3 && !memcmp(data, "\xef\xbb\xbf", 3)) data += 3, size -= 3;
     if (!size) return *why = "empty file", NULL;
-    if (size >= 2 && (!memcmp(data, "\xff\xfe", 2) || !memcmp(data, "\xfe\xff", 2)))
-        return *why = "UTF-16 text (save it as UTF-8)", NULL;
+    if (size >= 5 && !memcmp(data, "{\\rtf", 5))
+        return *why = "RTF document (save it as DOCX, ODT or text)", NULL;
     ingest_head head = {data, size, path, is_text(data, size)};
     for (size_t i = 0; ingest_sources[i]; i++)
         if (ingest_sources[i]->detects && ingest_sources[i]->detects(&head))

@@ -60,6 +60,8 @@ extern const ingest_source *const ingest_sources[];
 
 extern const ingest_source source_mbox, source_text, source_jsonl;
 extern const ingest_source source_html, source_pdf, source_docx, source_odt, source_epub;
+extern const ingest_source source_csv, source_whoop;
+
 
 const ingest_source *source_named(const char *name);                /* NULL if there is none */
 const ingest_source *source_by_ending(const char *path);            /* NULL if there is none */

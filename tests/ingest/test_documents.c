@@ -97,7 +97,8 @@ static void html_pieces(void **state) {
     expect_html("<div>menu</div><article><header>h</header>text</article>", "h\n\ntext|");
     expect_html("<meta charset=iso-8859-1><p>caf\xe9</p>", "caf\xc3\xa9|");
     expect_html("<p>caf\xc3\xa9 &bogus; &lt; &amp;amp;</p>", "caf\xc3\xa9 &bogus; < &amp;|");
-    expect_html("<!DOCTYPE html [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><p>a&x;b", "]>\n\na&x;b|");
+    expect_html("<!DOCTYPE html [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><p>a&x;b",
+                "]>\n\na&x;b|");
     expect_bytes(&source_html, "<html><script>1</script>", 24, "", "empty text");
 }
 
