@@ -12,7 +12,7 @@
 typedef struct eval_settings {
     model_settings model;
     option_list adapters;
-    const char *as, *owner, *task;
+    const char *as, *owner, *sentence, *task;
     int64_t context, seed, samples;
     double eval_share;
     bool held_out, all_turns, json;
@@ -33,8 +33,10 @@ static const option_spec eval_table[] = {
      "only the part that `weft learn` holds out (same --seed and --eval-share)", false},
     {"eval-share", 0, OPTION_NUMBER, PLACE(eval_share), "SHARE", 0, 0.5, "that share", false},
     {"seed", 0, OPTION_WHOLE, PLACE(seed), "N", 0, 9007199254740992.0, "which chooses it", false},
-    {"as", 0, OPTION_TEXT, PLACE(as), "KIND", 0, 0, "read PATH as mbox, text or jsonl", false},
+    {"as", 0, OPTION_TEXT, PLACE(as), "KIND", 0, 0, "read PATH as this kind", false},
     {"owner", 0, OPTION_TEXT, PLACE(owner), "ADDRESS", 0, 0, "mail: whose messages", false},
+    {"template", 0, OPTION_TEXT, PLACE(sentence), "TEXT", 0, 0,
+     "tables: the sentence that a row becomes", false},
     {"all-turns", 0, OPTION_FLAG, PLACE(all_turns), NULL, 0, 0,
      "measure what every side says, not only the assistant", false},
     {"context", 'c', OPTION_WHOLE, PLACE(context), "TOKENS", 0, INT32_MAX,
@@ -111,7 +113,8 @@ static int read_data(eval_run *r, const char *path, weft_error *err) {
                                     .eval_share = r->s.held_out ? r->s.eval_share : 0,
                                     .seed = (uint64_t)r->s.seed,
                                     .as = r->s.as,
-                                    .owner = r->s.owner};
+                                    .owner = r->s.owner,
+                                    .sentence = r->s.sentence};
     int rc = weft_dataset_read(r->model, path, &options, &r->data, &r->report, err);
     if (r->out || rc) learn_show_skips(stderr, &r->report);
     if (rc) return rc;

@@ -11,7 +11,7 @@
 
 typedef struct learn_settings {
     model_settings model;
-    const char *name, *as, *owner, *targets;
+    const char *name, *as, *owner, *sentence, *targets;
     int64_t steps, rank, warmup_steps, batch_tokens, accumulate, context, eval_every, patience,
         checkpoint_every, seed;
     double epochs, rate, alpha, dropout, final_rate, eval_share, clip, weight_decay, beta1, beta2,

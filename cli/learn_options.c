@@ -34,9 +34,12 @@ static const option_spec learn_table[] = {
      "projections that learn: all, attn, mlp, or q_proj,v_proj,...", false},
     {.kind = OPTION_HEADING, .help = "The data"},
     {"as", 0, OPTION_TEXT, PLACE(as), "KIND", 0, 0,
-     "read PATH as mbox, text or jsonl; otherwise it is recognised", false},
+     "read PATH as this kind (mbox, csv, pdf, ...); otherwise it is recognised", false},
     {"owner", 0, OPTION_TEXT, PLACE(owner), "ADDRESS", 0, 0,
      "mail: whose messages are learnt; otherwise the most frequent sender's", false},
+    {"template", 0, OPTION_TEXT, PLACE(sentence), "TEXT", 0, 0,
+     "tables: the sentence that a row becomes, such as \"On {date} I slept {hours} hours.\"",
+     false},
     {"all-turns", 0, OPTION_FLAG, PLACE(all_turns), NULL, 0, 0,
      "learn what every side says, not only the assistant", false},
     {"context", 'c', OPTION_WHOLE, PLACE(context), "TOKENS", 0, INT32_MAX,
@@ -76,9 +79,8 @@ static const option_spec learn_table[] = {
 const command_spec learn_command = {
     .name = "learn",
     .arguments = "PATH --name NAME [options]\n       weft learn --name NAME --resume",
-    .summary =
-        "Learn the writing in PATH (a file or a folder of mbox, text, Markdown or JSONL) as an\n"
-        "adapter that `weft chat --adapter NAME` answers with. Ctrl-C stops and saves.",
+    .summary = "Learn the writing in PATH (a file, a folder or an archive) as an\n"
+               "adapter that `weft chat --adapter NAME` answers with. Ctrl-C stops and saves.",
     .options = learn_table,
     .option_count = sizeof learn_table / sizeof *learn_table,
     .argument_max = 1};
@@ -150,5 +152,6 @@ weft_dataset_options learn_dataset_options(const learn_settings *s) {
                                   .eval_share = s->eval_share,
                                   .seed = (uint64_t)s->seed,
                                   .as = s->as,
-                                  .owner = s->owner};
+                                  .owner = s->owner,
+                                  .sentence = s->sentence};
 }

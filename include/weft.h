@@ -367,10 +367,12 @@ typedef struct weft_dataset_options {
     const char *as;    /* source by name (see weft_source_names); NULL = detect */
     const char
         *owner; /* mail: the address whose messages are learnt; NULL = the most frequent sender */
+    const char *sentence; /* tables: what each row becomes, as "On {date} I slept {hours} hours.";
+                           * NULL = by the columns */
 } weft_dataset_options;
 
 #define WEFT_DATASET_OPTIONS_DEFAULT                                                               \
-    { 0, false, 0.1, 0, NULL, NULL }
+    { 0, false, 0.1, 0, NULL, NULL, NULL }
 
 #define WEFT_SKIPS_MAX 32
 
@@ -389,7 +391,7 @@ typedef struct weft_dataset_report {
 } weft_dataset_report;
 
 /**
- * Read a person's files for a model: a file or a folder of mbox, text, Markdown and JSONL.
+ * Read a person's files for a model: a file, or a folder or archive of such files.
  *
  * @param options  NULL = WEFT_DATASET_OPTIONS_DEFAULT.
  * @param report   Receives what was found; may be NULL; filled on failure too, as far as it went.

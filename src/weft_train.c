@@ -58,7 +58,7 @@ int weft_dataset_read(const weft_model *base, const char *path, const weft_datas
     if (settings.context > m->cfg.context)
         return err_set(err, WEFT_ERR_ARGUMENT, "a context of %lld is over the model's %lld",
                        (long long)settings.context, (long long)m->cfg.context);
-    ingest_options sources = {.as = o->as, .owner = o->owner};
+    ingest_options sources = {.as = o->as, .owner = o->owner, .template = o->sentence};
     weft_dataset *d = calloc(1, sizeof *d);
     if (!d) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     d->context = settings.context;

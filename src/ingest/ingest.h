@@ -70,8 +70,8 @@ typedef struct ingest_options {
     const char *owner; /* mail address, or name in a chat, whose messages are learnt; NULL = found
                         * out for each kind of source: its files say who, or it is who takes part
                         * in most conversations, and of several the most frequent sender */
-    const char *template; /* what each row of a table becomes: a sentence with {column} in it; NULL =
-                           * by its columns */
+    const char *template; /* what each row of a table becomes: a sentence with {column} in it;
+                           * NULL = by its columns */
 } ingest_options;
 
 /* Read path: a file, or a folder or an archive (zip, tar) of such files, walked in name order. An
