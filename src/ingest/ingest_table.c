@@ -9,6 +9,15 @@
  * before the general. */
 const ingest_source *const ingest_sources[] = {
     &source_mbox,
+    &source_maildir,
+    &source_eml,
+    &source_signal,
+    &source_whatsapp,
+    &source_telegram,
+    &source_slack,
+    &source_x,
+    &source_chatgpt,
+    &source_claude,
     &source_jsonl,
     &source_text,
     &source_pdf,

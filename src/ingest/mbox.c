@@ -5,6 +5,7 @@
  * limit keeps that far. */
 #include "ingest/lines.h"
 #include "ingest/mail.h"
+#include "ingest/mbox.h"
 #include "ingest/sources.h"
 
 #include <ctype.h>
@@ -306,7 +307,7 @@ static int count_record(void *context, ingest_reader *r, const bytes *raw, uint6
     if (!message) return WEFT_OK;
     bytes sender = {0};
     bool ok = message_sender(message, &sender);
-    ok = ok && senders_add(r->senders, source_mbox.family, sender.data, 0);
+    ok = ok && senders_add(r->senders, MAIL_FAMILY, sender.data, 0);
     bytes_free(&sender);
     g_object_unref(message);
     return ok ? WEFT_OK : reader_no_memory(r);
@@ -317,6 +318,25 @@ static int count_record(void *context, ingest_reader *r, const bytes *raw, uint6
 static int read_mbox(ingest_reader *r, FILE *file) {
     reader_kind(r, "mbox");
     return mbox_walk(r, file, r->senders ? count_record : learn_record, NULL);
+}
+
+static int read_one(ingest_reader *r, line_reader *lines, record *rec) {
+    for (;;) {
+        TRY(lines_next(lines, r->err));
+        if (lines->done) break;
+        TRY(record_line(rec, r, lines));
+    }
+    return record_end(rec, r, r->senders ? count_record : learn_record, NULL);
+}
+
+int mail_read_file(ingest_reader *r, FILE *file) {
+    line_reader lines;
+    record rec = {.number = 1};
+    lines_begin(&lines, file, INGEST_LINE_BYTES_MAX - 1);
+    int rc = read_one(r, &lines, &rec);
+    lines_end(&lines);
+    bytes_free(&rec.raw);
+    return rc;
 }
 
 /* "From x ... 12:34" and a header line below it. */
@@ -331,7 +351,7 @@ static bool looks_like_mbox(const ingest_head *head) {
 const ingest_source source_mbox = {.name = "mbox",
                                    .title = "mailbox",
                                    .unit = "record",
-                                   .family = "mail",
+                                   .family = MAIL_FAMILY,
                                    .endings = {".mbox", ".mbx"},
                                    .detects = looks_like_mbox,
                                    .read = read_mbox};

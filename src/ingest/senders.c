@@ -13,7 +13,7 @@ typedef struct sender {
     char *key, *name; /* name points behind the family in key */
     const char *family;
     uint64_t message_count, conversation_count, last_conversation;
-    bool declared;
+    bool declared, denied;
 } sender;
 
 struct ingest_senders {
@@ -84,8 +84,16 @@ bool senders_declare(ingest_senders *s, const char *family, const char *name) {
     return true;
 }
 
+bool senders_deny(ingest_senders *s, const char *family, const char *name) {
+    sender *who;
+    if (!find(s, family, name, &who)) return false;
+    if (who) who->denied = true;
+    return true;
+}
+
 static bool comes_before(const sender *a, const sender *b) {
     if (a->declared != b->declared) return a->declared;
+    if (a->denied != b->denied) return b->denied;
     if (a->conversation_count != b->conversation_count)
         return a->conversation_count > b->conversation_count;
     return a->message_count > b->message_count;

@@ -17,13 +17,14 @@ typedef struct ingest_reader {
     ingest_sink sink;
     void *context;
     ingest_report *report;
-    const char *path;        /* of the file being read, as it is shown */
-    const char *owner;       /* whose messages are learnt, or NULL: not known, every message */
-    const char *unit;        /* what numbers count: "line", "record", "message" */
-    ingest_senders *senders; /* set in the first pass: count who writes, deliver nothing */
-    const char *template;    /* of records in tables: a sentence with {column} in it, or NULL */
-    uint64_t template_count; /* tables that it was used for */
-    char kind[32];           /* of this file, as in the report */
+    const char *path;            /* of the file being read, as it is shown */
+    const char *owner;           /* whose messages are learnt, or NULL: not known, every message */
+    const char *unit;            /* what numbers count: "line", "record", "message" */
+    ingest_senders *senders;     /* set in the first pass: count who writes, deliver nothing */
+    const char *template;        /* of records in tables: a sentence with {column} in it, or NULL */
+    uint64_t template_count;     /* tables that it was used for */
+    char kind[32];               /* of this file, as in the report */
+    uint64_t conversation_count; /* chats begun so far, to tell them apart */
     weft_error *err;
 } ingest_reader;
 
@@ -59,9 +60,10 @@ typedef struct ingest_source {
 extern const ingest_source *const ingest_sources[];
 
 extern const ingest_source source_mbox, source_text, source_jsonl;
+extern const ingest_source source_maildir, source_eml, source_whatsapp, source_telegram;
+extern const ingest_source source_signal, source_slack, source_x, source_chatgpt, source_claude;
 extern const ingest_source source_html, source_pdf, source_docx, source_odt, source_epub;
 extern const ingest_source source_csv, source_whoop;
-
 
 const ingest_source *source_named(const char *name);                /* NULL if there is none */
 const ingest_source *source_by_ending(const char *path);            /* NULL if there is none */
@@ -105,8 +107,10 @@ void senders_free(ingest_senders *s); /* NULL allowed */
 bool senders_add(ingest_senders *s, const char *family, const char *name, uint64_t conversation);
 /* This is the owner: the file says so itself. */
 bool senders_declare(ingest_senders *s, const char *family, const char *name);
-/* Who was declared; else who is in most conversations, and of several the one with most messages
- * (the first one seen among equals); NULL if there is none. Belongs to s. */
+/* This is not the owner: the file is about the conversation with them. */
+bool senders_deny(ingest_senders *s, const char *family, const char *name);
+/* Who was declared; else, of those not denied, who is in most conversations, and of several the one
+ * with most messages (the first one seen among equals); NULL if there is none. Belongs to s. */
 const char *senders_owner(const ingest_senders *s, const char *family);
 
 /* Append data as clean UTF-8: no byte order mark in front, CRLF and CR as '\n', ill-formed bytes
