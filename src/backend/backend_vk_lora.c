@@ -1,0 +1,236 @@
+/* The thin products of LoRA on a Vulkan device. They are bound by memory: each pass reads a wide
+ * tensor once, and the gradient with respect to x is made on the pass over x. Sums over tokens go
+ * by blocks through scratch, added in the order of the blocks. */
+#include "backend/vk_math.h"
+
+enum {
+    THREADS = 128,
+    GROUPS_WANTED = 512,    /* that keep a large device busy */
+    GRADIENT_GROUPS = 1024, /* the same for groups with less to do at once */
+    TILE = 8,               /* tokens and ranks of a group of lora_down */
+    UP_TOKENS = 16,
+    GRADIENT_TOKENS = 64, /* fewest tokens of a block */
+    GRADIENT_RANKS = 32   /* most ranks of a pass over x */
+};
+
+/* ---- h = alpha x W ---- */
+
+typedef struct down_call {
+    const char *op;
+    view x, w, h;
+    int64_t tokens, n, rank, step_n, step_rank;
+    float alpha;
+} down_call;
+
+/* Tokens of a group: as many as leave the device busy, since they share the reads of W. */
+static uint32_t down_tokens(int64_t tokens, int64_t rank_blocks) {
+    uint32_t block = TILE;
+    while (block > 1 && vk_blocks(tokens, block) * rank_blocks < GROUPS_WANTED) block /= 2;
+    return block;
+}
+
+static void run_down(vk_backend *vk, const down_call *c) {
+    uint32_t ranks = c->tokens * vk_blocks(c->rank, TILE) < THREADS ? 1 : TILE;
+    int64_t rank_blocks = vk_blocks(c->rank, ranks);
+    uint32_t block = down_tokens(c->tokens, rank_blocks);
+    struct {
+        uint32_t tokens, n, rank, step_n, step_rank;
+        float alpha;
+    } push = {(uint32_t)c->tokens, (uint32_t)c->n,         (uint32_t)c->rank,
+              (uint32_t)c->step_n, (uint32_t)c->step_rank, c->alpha};
+    double terms = (double)c->tokens * (double)c->n;
+    vk_dispatch d = {.op = c->op,
+                     .shader = VK_SHADER_lora_down,
+                     .constants = {block, ranks},
+                     .constant_count = 2,
+                     .bindings = {vk_in(c->x, c->tokens * c->n), vk_in(c->w, c->n * c->rank),
+                                  vk_out(c->h, c->tokens * c->rank)},
+                     .binding_count = 3,
+                     .push = &push,
+                     .push_bytes = sizeof push,
+                     .operations = 2 * terms * (double)c->rank,
+                     .bytes = 4 * terms};
+    vk_groups(vk, (uint64_t)(vk_blocks(c->tokens, block) * rank_blocks), d.groups);
+    vk_run(vk, &d);
+}
+
+void vk_lora_down(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r, view h) {
+    vk_backend *vk = vk_of(be);
+    int64_t rows = vk_float_rows(vk, "op_lora_down", k > r ? k : r, tokens);
+    for (int64_t t = 0; rows && t < tokens; t += rows) {
+        down_call c = {"op_lora_down",
+                       view_floats(x, t * k),
+                       a,
+                       view_floats(h, t * r),
+                       vk_least(rows, tokens - t),
+                       k,
+                       r,
+                       1,
+                       k,
+                       1};
+        run_down(vk, &c);
+    }
+}
+
+/* ---- y += scale h B^T ---- */
+
+void vk_lora_up(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t r, float scale,
+                view y) {
+    vk_backend *vk = vk_of(be);
+    int64_t rows = vk_float_rows(vk, "op_lora_up", n > r ? n : r, tokens);
+    for (int64_t t = 0; rows && t < tokens; t += rows) {
+        int64_t count = vk_least(rows, tokens - t);
+        uint32_t block = count == 1 ? 1 : count <= 4 ? 4 : UP_TOKENS;
+        struct {
+            uint32_t tokens, n, rank;
+            float scale;
+        } push = {(uint32_t)count, (uint32_t)n, (uint32_t)r, scale};
+        double terms = (double)count * (double)n;
+        vk_dispatch d = {.op = "op_lora_up",
+                         .shader = VK_SHADER_lora_up,
+                         .constants = {block},
+                         .constant_count = 1,
+                         .bindings = {vk_in(view_floats(h, t * r), count * r), vk_in(b, n * r),
+                                      vk_in_out(view_floats(y, t * n), count * n)},
+                         .binding_count = 3,
+                         .push = &push,
+                         .push_bytes = sizeof push,
+                         .operations = 2 * terms * (double)r,
+                         .bytes = 8 * terms};
+        vk_groups(vk, (uint64_t)(vk_blocks(count, block) * vk_blocks(n, THREADS)), d.groups);
+        vk_run(vk, &d);
+    }
+}
+
+/* ---- gradients ---- */
+
+/* out[r][c] += alpha * sum over tokens of g[t][r] x[t][c]; its elements lie step_rank and step_n
+ * apart. dx (+)= g A if `how` says so, with A (rank, n). */
+typedef struct gradient_call {
+    view x, g, out, a, dx;
+    int64_t tokens, n, rank, step_rank, step_n;
+    float alpha;
+    enum { DX_NONE, DX_SET, DX_ADD } how;
+} gradient_call;
+
+typedef struct gradient_part {
+    int64_t first, count; /* ranks */
+    int64_t blocks, block_tokens;
+    view partial; /* (blocks, count, n) */
+} gradient_part;
+
+/* Blocks of tokens: enough groups, but partial sums that are few beside x and fit a binding. */
+static bool cut_blocks(vk_backend *vk, const gradient_call *c, gradient_part *part) {
+    int64_t size = part->count * c->n;
+    int64_t most = vk_float_rows(vk, "op_lora_backward", size, c->tokens);
+    if (!most) return false;
+    int64_t blocks = vk_blocks(GRADIENT_GROUPS, vk_blocks(c->n, THREADS));
+    blocks = vk_least(vk_least(blocks, vk_blocks(c->tokens, GRADIENT_TOKENS)), most);
+    part->block_tokens = vk_blocks(c->tokens, blocks);
+    part->blocks = vk_blocks(c->tokens, part->block_tokens);
+    return vk_scratch(vk, "op_lora_backward", VK_SCRATCH_PARTIAL,
+                      (size_t)(part->blocks * size) * sizeof(float), &part->partial);
+}
+
+static void run_partial(vk_backend *vk, const gradient_call *c, const gradient_part *part) {
+    struct {
+        uint32_t tokens, n, rank, first, count, block_tokens;
+        float alpha;
+    } push = {(uint32_t)c->tokens,
+              (uint32_t)c->n,
+              (uint32_t)c->rank,
+              (uint32_t)part->first,
+              (uint32_t)part->count,
+              (uint32_t)part->block_tokens,
+              c->alpha};
+    int64_t size = c->tokens * c->n;
+    uint32_t how = c->how == DX_SET && part->first ? DX_ADD : (uint32_t)c->how;
+    uint32_t ranks = part->count <= 8 ? 8 : part->count <= 16 ? 16 : GRADIENT_RANKS;
+    vk_binding sums = vk_out(part->partial, part->blocks * part->count * c->n);
+    vk_binding x = vk_in(c->x, size);
+    vk_dispatch d = {.op = "op_lora_backward",
+                     .shader = VK_SHADER_lora_gradient,
+                     .constants = {ranks, how},
+                     .constant_count = 2,
+                     .bindings = {x, vk_in(c->g, c->tokens * c->rank), x, sums, sums},
+                     .binding_count = 5,
+                     .push = &push,
+                     .push_bytes = sizeof push,
+                     .operations = (how ? 4.0 : 2.0) * (double)size * (double)part->count,
+                     .bytes = 4.0 * (double)size * (1 + how)};
+    if (how) {
+        d.bindings[2] = vk_in(view_floats(c->a, part->first * c->n), part->count * c->n);
+        d.bindings[4] = vk_floats(c->dx, size, how == DX_ADD ? VK_READ_WRITE : VK_WRITE);
+    }
+    vk_groups(vk, (uint64_t)(part->blocks * vk_blocks(c->n, THREADS)), d.groups);
+    vk_run(vk, &d);
+}
+
+static void run_sum(vk_backend *vk, const gradient_call *c, const gradient_part *part) {
+    struct {
+        uint32_t blocks, count, n, step_rank, step_n;
+    } push = {(uint32_t)part->blocks, (uint32_t)part->count, (uint32_t)c->n, (uint32_t)c->step_rank,
+              (uint32_t)c->step_n};
+    int64_t size = part->count * c->n, first = part->first * c->step_rank;
+    vk_dispatch d = {.op = "op_lora_backward",
+                     .shader = VK_SHADER_lora_sum,
+                     .bindings = {vk_in(part->partial, part->blocks * size),
+                                  vk_in_out(view_floats(c->out, first), c->n * c->rank - first)},
+                     .binding_count = 2,
+                     .push = &push,
+                     .push_bytes = sizeof push,
+                     .operations = (double)(part->blocks * size),
+                     .bytes = 4.0 * (double)((part->blocks + 2) * size)};
+    vk_groups(vk, (uint64_t)vk_blocks(size, THREADS), d.groups);
+    vk_run(vk, &d);
+}
+
+static void run_gradient(vk_backend *vk, const gradient_call *c) {
+    for (int64_t first = 0; first < c->rank; first += GRADIENT_RANKS) {
+        gradient_part part = {.first = first, .count = vk_least(GRADIENT_RANKS, c->rank - first)};
+        if (!cut_blocks(vk, c, &part)) return;
+        run_partial(vk, c, &part);
+        run_sum(vk, c, &part);
+    }
+}
+
+static void backward_rows(vk_backend *vk, const lora_backward_args *s, int64_t t, int64_t count) {
+    view x = view_floats(s->x, t * s->k), dx = view_floats(s->dx, t * s->k);
+    view dy = view_floats(s->dy, t * s->n), g = view_floats(s->g, t * s->r);
+    view h = view_floats(s->h, t * s->r);
+    down_call to_g = {"op_lora_backward", dy, s->b, g, count, s->n, s->r, s->r, 1, s->scale};
+    gradient_call to_b = {.x = dy,
+                          .g = h,
+                          .out = s->db,
+                          .tokens = count,
+                          .n = s->n,
+                          .rank = s->r,
+                          .step_rank = 1,
+                          .step_n = s->r,
+                          .alpha = s->scale,
+                          .how = DX_NONE};
+    gradient_call to_a = {.x = x,
+                          .g = g,
+                          .out = s->da,
+                          .a = s->a,
+                          .dx = dx,
+                          .tokens = count,
+                          .n = s->k,
+                          .rank = s->r,
+                          .step_rank = s->k,
+                          .step_n = 1,
+                          .alpha = 1,
+                          .how = s->add ? DX_ADD : DX_SET};
+    run_down(vk, &to_g);
+    run_gradient(vk, &to_b);
+    run_gradient(vk, &to_a);
+}
+
+void vk_lora_backward(backend *be, const lora_backward_args *args) {
+    vk_backend *vk = vk_of(be);
+    int64_t widest = args->k > args->n ? args->k : args->n;
+    if (args->r > widest) widest = args->r;
+    int64_t rows = vk_float_rows(vk, "op_lora_backward", widest, args->tokens);
+    for (int64_t t = 0; rows && t < args->tokens; t += rows)
+        backward_rows(vk, args, t, vk_least(rows, args->tokens - t));
+}
