@@ -35,14 +35,11 @@ static int open_run(learn_run *r, weft_error *err) {
     TRY(weft_store_adapter(r->s.name, true, &r->paths, err));
     TRY(take_lock(r, err));
     if (!r->s.resume) TRY(remove_file(r->paths.checkpoint, err));
+    /* A run that was killed before its first checkpoint resumes from the beginning. */
+    if (r->s.resume && os_is_file(r->paths.checkpoint)) TRY(weft_trainer_resume(r->trainer, err));
+    TRY(learn_history_open(r, err));
     TRY(learn_record_write(r, "running", NULL, err));
     snprintf(r->resume_with, sizeof r->resume_with, "weft learn --name %s --resume", r->s.name);
-    /* A run that was killed before its first checkpoint resumes from the beginning. */
-    if (r->s.resume && os_is_file(r->paths.checkpoint)) {
-        int rc = weft_trainer_resume(r->trainer, err);
-        if (rc) r->resume_with[0] = '\0';
-        return rc;
-    }
     return WEFT_OK;
 }
 
@@ -94,6 +91,7 @@ static int save(learn_run *r, weft_error *err) {
     weft_model_get_info(r->model, &info);
     TRY(weft_adapter_save(adapter, r->model, WEFT_ADAPTER_PEFT, r->paths.peft, info.name, err));
     TRY(weft_adapter_save(adapter, r->model, WEFT_ADAPTER_GGUF, r->paths.gguf, info.name, err));
+    learn_history_finish(r);
     json_t *result = learn_result_json(r);
     int rc = learn_record_write(r, "done", result, err);
     json_decref(result);
@@ -161,6 +159,7 @@ static int run_learn(learn_run *r, int argc, char **argv, const char *argument) 
     if (!rc) rc = prepare(r, &err);
     if (!rc && r->s.dry_run) return plan_only(r, &err);
     if (!rc) rc = train_and_save(r, &err);
+    if (rc) learn_history_fail(r, rc, &err);
     if (rc) return say_failure(r, rc, &err);
     learn_show_result(r);
     if (r->s.json || r->s.json_lines) return report_json(learn_json(r, "done"), r->s.json_lines);
@@ -168,6 +167,7 @@ static int run_learn(learn_run *r, int argc, char **argv, const char *argument) 
 }
 
 static void close_run(learn_run *r) {
+    weft_store_close(&r->store);
     weft_trainer_free(&r->trainer);
     weft_dataset_free(&r->data);
     weft_model_free(&r->model);

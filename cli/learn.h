@@ -11,7 +11,7 @@
 
 typedef struct learn_settings {
     model_settings model;
-    const char *name, *as, *owner, *sentence, *targets;
+    const char *name, *as, *owner, *sentence, *targets, *from;
     int64_t steps, rank, warmup_steps, batch_tokens, accumulate, context, eval_every, patience,
         checkpoint_every, seed;
     double epochs, rate, alpha, dropout, final_rate, eval_share, clip, weight_decay, beta1, beta2,
@@ -43,6 +43,10 @@ typedef struct learn_run {
     double tokens_per_s, estimate_s; /* measured before the run; NaN = not */
     uint64_t start_ns;
     int64_t shown_percent;
+    weft_store *store; /* the history; NULL = none is kept */
+    int64_t run_id;
+    double seconds_before; /* at work, before this process */
+    bool stopped_early;
     FILE *out; /* for people; NULL = say nothing */
     int lock;
 } learn_run;
@@ -59,6 +63,17 @@ bool learn_record_is_done(const json_t *record);
 
 /* Write run.json: state is "running" or "done"; result (borrowed) may be NULL. */
 int learn_record_write(learn_run *r, const char *state, json_t *result, weft_error *err);
+
+/* What was asked, by the options' names. */
+json_t *learn_options_json(const learn_run *r);
+
+/* ---- the history of runs ---- */
+
+/* Open it and begin a run there, or go on with the one that run.json names. */
+int learn_history_open(learn_run *r, weft_error *err);
+void learn_history_event(learn_run *r, const weft_train_event *event);
+void learn_history_finish(learn_run *r); /* the adapter is saved */
+void learn_history_fail(learn_run *r, int status, const weft_error *why);
 
 /* ---- what is shown ---- */
 

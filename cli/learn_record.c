@@ -73,7 +73,7 @@ int learn_record_apply(const json_t *record, learn_settings *s, weft_error *err)
     return WEFT_OK;
 }
 
-static json_t *options_json(const learn_run *r) {
+json_t *learn_options_json(const learn_run *r) {
     json_t *options = json_object();
     char text[PATH_BYTES];
     for (size_t i = 0; i < learn_command.option_count; i++) {
@@ -101,7 +101,8 @@ int learn_record_write(learn_run *r, const char *state, json_t *result, weft_err
     json_t *record =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "weft", weft_version(), "name", r->s.name,
                   "state", state, "path", r->full_path, "model", info.name, "started",
-                  go_on ? json_incref(old_start) : time_json(), "options", options_json(r));
+                  go_on ? json_incref(old_start) : time_json(), "options", learn_options_json(r));
+    if (record && r->run_id) json_object_set_new(record, "run", json_integer(r->run_id));
     if (record && result) json_object_set(record, "result", result);
     char *text = record ? json_dumps(record, JSON_INDENT(2)) : NULL;
     int rc = text ? os_write_file(r->paths.run, text, strlen(text), err)

@@ -152,6 +152,7 @@ static void show_step(learn_run *r, const weft_train_event *e) {
 
 int learn_show_event(void *context, const weft_train_event *e) {
     learn_run *r = context;
+    learn_history_event(r, e);
     if (r->s.json_lines) event_json(e);
     if (!r->s.quiet && (e->kind == WEFT_EVENT_STEP || e->kind == WEFT_EVENT_EVALUATION))
         show_step(r, e);
@@ -201,8 +202,9 @@ void learn_show_result(const learn_run *r) {
 json_t *learn_result_json(const learn_run *r) {
     weft_history h = weft_trainer_history(r->trainer);
     double last = h.step_count ? (double)h.losses[h.step_count - 1] : NAN;
-    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:I}", "steps",
-                     (json_int_t)h.step_count, "tokens", (json_int_t)h.tokens_seen, "last_loss",
+    return json_pack("{s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:o, s:I}", "run",
+                     (json_int_t)r->run_id, "steps", (json_int_t)h.step_count, "tokens",
+                     (json_int_t)h.tokens_seen, "stopped_early", r->stopped_early, "last_loss",
                      report_number(last), "eval_loss_before", report_number(h.first_eval),
                      "eval_loss_after", report_number(h.best_eval), "eval_change_percent",
                      report_number(change_percent(&h)), "best_step", (json_int_t)h.best_step,

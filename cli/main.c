@@ -18,6 +18,7 @@ static const struct command {
     {"bench", cmd_bench, "measure speed and memory beside what this machine can do"},
     {"devices", cmd_devices, "show what this machine can compute with"},
     {"list", cmd_list, "show the adapters that were learnt"},
+    {"runs", cmd_runs, "show the history of learning: losses, curves, comparisons"},
     {"info", cmd_info, "show what is in a model or adapter"},
     {"import", cmd_import, "make one GGUF of a Hugging Face folder"},
     {"export", cmd_export, "write an adapter as GGUF or as a PEFT folder"},

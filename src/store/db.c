@@ -60,6 +60,10 @@ int db_fail(const weft_store *s, weft_error *err) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return err_set(err, WEFT_ERR_STATE, "the history %s is held by another program", s->path);
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_READONLY:
+        return err_set(err, WEFT_ERR_IO, "cannot write the history %s: %s", s->path, why);
     default:
         return err_set(err, WEFT_ERR_IO, "cannot use the history %s: %s", s->path, why);
     }

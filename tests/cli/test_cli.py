@@ -403,7 +403,7 @@ class Disk(WeftCase):
 
     def test_full_while_learning(self):
         data = self.records()
-        for size in (100, 20000):
+        for size in (100, 20000, 150000):
             out, err = self.learn(data, "--name", "n", "--steps", "2", "--force", code=1,
                                   preexec_fn=self.limited(size))
             self.assertIn("cannot write", err)

@@ -1,0 +1,201 @@
+"""The history of runs from outside: killed, resumed, stopped early, continued; tables, curves and
+files; a history that is damaged or gone."""
+import json
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import xml.dom.minidom
+
+import weft_case
+from weft_case import SMALL, WeftCase
+
+
+class RunsCase(WeftCase):
+    def runs(self):
+        return self.json("runs", "--last", "0", "--json")["runs"]
+
+    def show(self, number):
+        return self.json("runs", "show", str(number), "--json")
+
+    def start(self, *args):
+        return subprocess.Popen([weft_case.WEFT, "learn", *args, "--json-lines"], env=self.env,
+                                cwd=self.dir, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def wait_for(self, run, kind, step):
+        for line in run.stdout:
+            event = json.loads(line)
+            if event.get("event") == kind and event["step"] >= step:
+                return
+        self.fail(f"no {kind} at step {step}")
+
+    def kill_at(self, step, *args):
+        """A run that is killed once the checkpoint of that step is written."""
+        run = self.start(*args)
+        self.wait_for(run, "checkpoint", step)
+        run.kill()
+        run.communicate()
+
+
+class History(RunsCase):
+    def test_nothing_yet(self):
+        self.assertIn("no run yet", self.weft("runs")[0])
+        self.assertEqual(self.runs(), [])
+        self.fails("runs", "show", "1", says="there is no run 1")
+        self.fails("runs", "show", "x", says="'x' is no number")
+        self.fails("runs", "compare", "1", says="is no number")
+        self.fails("runs", "shwo", "1", says="perhaps you mean show")
+        self.fails("runs", "show", "1", "2", says="one argument too many")
+
+    def test_one_run(self):
+        data = self.records()
+        self.learn(data, "--name", "me", "--steps", "6", "--eval-every", "2")
+        [run] = self.runs()
+        self.assertEqual((run["id"], run["adapter"], run["state"], run["step"], run["parent"]),
+                         (1, "me", "finished", 6, 0))
+        self.assertEqual(run["path"], os.path.realpath(data))
+        self.assertGreater(run["ended"], 0)
+        shown = self.show(1)
+        self.assertEqual([p["step"] for p in shown["points"]], list(range(7)))
+        self.assertEqual([p["step"] for p in shown["points"] if p["eval_loss"] is not None],
+                         [0, 2, 4, 6])
+        self.assertEqual(shown["options"]["rank"], "2")
+        self.assertEqual(shown["best_eval_loss"], min(p["eval_loss"] for p in shown["points"]
+                                                      if p["eval_loss"] is not None))
+        out = self.weft("runs")[0]
+        self.assertIn("finished", out)
+        self.assertTrue(any(block in out for block in "▁▂▃▄▅▆▇█"), out)
+        out = self.weft("runs", "show", "1")[0]
+        self.assertTrue(any(0x2801 <= ord(c) <= 0x28ff for c in out), out)
+        out = self.weft("runs", "show", "1", "--ascii")[0]
+        self.assertTrue(out.isascii(), out)
+        self.assertIn("held-out loss", out)
+
+    def test_files(self):
+        self.learn(self.records(), "--name", "me", "--steps", "3")
+        svg, png = self.path("curve.svg"), self.path("curve.PNG")
+        self.weft("runs", "show", "1", "--plot", svg)
+        self.weft("runs", "show", "1", "--plot", png)
+        root = xml.dom.minidom.parse(svg).documentElement
+        self.assertEqual(root.tagName, "svg")
+        self.assertTrue(root.getElementsByTagName("path"))
+        with open(png, "rb") as f:
+            self.assertEqual(f.read(8), b"\x89PNG\r\n\x1a\n")
+        self.fails("runs", "show", "1", "--plot", self.path("x.gif"), says=".svg nor .png")
+        self.fails("runs", "show", "1", "--plot", self.path("no", "x.svg"), says="x.svg")
+
+    def test_compare(self):
+        data = self.records()
+        self.learn(data, "--name", "a", "--steps", "3")
+        self.learn(data, "--name", "b", "--steps", "3", "--rate", "0.01")
+        out = self.weft("runs", "compare", "1", "2", "--plot", self.path("both.svg"))[0]
+        self.assertIn("held-out loss at best", out)
+        self.assertRegex(out, r"rate +0\.002\S* +0\.01")
+        self.assertTrue(os.path.exists(self.path("both.svg")))
+        both = self.json("runs", "compare", "2", "1", "--json")["runs"]
+        self.assertEqual([r["id"] for r in both], [2, 1])
+        self.assertEqual([r["id"] for r in self.json("runs", "-a", "b", "--json")["runs"]], [2])
+        self.assertIn("1 older", self.weft("runs", "--last", "1")[0])
+
+    def test_delete(self):
+        self.learn(self.records(), "--name", "me", "--steps", "1")
+        self.fails("runs", "delete", "1", says="--yes")
+        self.weft("runs", "delete", "1", "--yes")
+        self.assertEqual(self.runs(), [])
+        self.weft("chat", "--adapter", "me", "-p", "Hi", "-n", "2")
+        self.fails("runs", "delete", "1", "--yes", says="there is no run 1")
+
+    def test_failed_run(self):
+        """The disk is full once the checkpoint is to be written."""
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (150000, 150000))
+        self.learn(self.records(), "--name", "n", "--steps", "1", code=1, preexec_fn=limit)
+        [run] = self.runs()
+        self.assertEqual(run["state"], "failed")
+        self.assertIn("cannot write", run["reason"])
+        self.weft("runs", "resume", "1")
+        [run] = self.runs()
+        self.assertEqual((run["state"], run["reason"], run["resumed"]), ("finished", "", 1))
+
+
+class Interrupted(RunsCase):
+    def test_killed_resumed_is_one_run(self):
+        options = ["--name", "me", "--steps", "12", "--eval-every", "3", "--checkpoint-every", "4",
+                   *SMALL]
+        self.kill_at(8, self.records(), *options)
+        [run] = self.runs()
+        self.assertEqual(run["state"], "interrupted")
+        self.assertIn("without a word", run["reason"])
+        self.weft("runs", "resume", "1")
+        [run] = self.runs()
+        self.assertEqual((run["state"], run["resumed"], run["step"]), ("finished", 1, 12))
+        steps = [p["step"] for p in self.show(1)["points"]]
+        self.assertEqual(steps, list(range(13)))
+        self.fails("runs", "resume", "1", says=["has ended", "--from me"])
+
+    def test_stopped_by_a_signal(self):
+        run = self.start(self.records(), "--name", "me", "--steps", "4000", *SMALL)
+        self.wait_for(run, "step", 2)
+        self.assertEqual(self.runs()[0]["state"], "running")
+        self.fails("runs", "delete", "1", "--yes", says="stop it first")
+        self.fails("runs", "resume", "1", says="right now")
+        run.send_signal(signal.SIGINT)
+        run.communicate()
+        self.assertEqual(run.returncode, 130)
+        [row] = self.runs()
+        self.assertEqual(row["state"], "interrupted")
+        self.assertIn("Ctrl-C", row["reason"])
+
+    def test_learnt_anew(self):
+        options = ["--name", "me", "--checkpoint-every", "2", *SMALL]
+        self.kill_at(2, self.records(), *options, "--steps", "4000")
+        self.learn(self.records(), "--name", "me", "--steps", "1", "--force")
+        self.assertEqual([r["state"] for r in self.runs()], ["interrupted", "finished"])
+        self.fails("runs", "resume", "1", says="learnt anew since")
+
+
+class Broken(RunsCase):
+    def test_damaged_history(self):
+        """A clear error; the adapters stay usable, and moving the file away is all it takes."""
+        self.learn(self.records(), "--name", "me", "--steps", "1")
+        database = self.path("store", "weft.db")
+        for name in os.listdir(self.path("store")):
+            if name.startswith("weft.db-"):
+                os.remove(self.path("store", name))
+        with open(database, "r+b") as f:
+            f.write(b"broken" * 1000)
+        self.fails("runs", says=["weft.db is damaged", "move it away", "not touched"])
+        self.fails("learn", self.records(), "--name", "other", *SMALL, says="move it away")
+        self.assertIn("me", self.weft("list")[0])
+        self.weft("chat", "--adapter", "me", "-p", "Hi", "-n", "2")
+        shutil.move(database, database + ".old")
+        self.learn(self.records(), "--name", "other", "--steps", "1")
+        self.assertEqual([r["adapter"] for r in self.runs()], ["other"])
+        self.assertEqual(len(self.json("list", "--json")["adapters"]), 2)
+
+    def test_history_gone_between(self):
+        self.kill_at(2, self.records(), "--name", "me", "--steps", "6", "--checkpoint-every", "2",
+                     *SMALL)
+        for name in os.listdir(self.path("store")):
+            if name.startswith("weft.db"):
+                os.remove(self.path("store", name))
+        self.weft("learn", "--name", "me", "--resume", "-q")
+        [run] = self.runs()
+        self.assertEqual((run["state"], run["step"]), ("finished", 6))
+
+    def test_locked_history(self):
+        """Another program holds the file: the run says so once and goes on."""
+        run = self.start(self.records(), "--name", "me", "--steps", "4", *SMALL)
+        self.wait_for(run, "step", 1)
+        database = sqlite3.connect(self.path("store", "weft.db"), isolation_level=None, timeout=30)
+        database.execute("BEGIN EXCLUSIVE")
+        self.addCleanup(database.close)
+        run.communicate()
+        database.execute("ROLLBACK")
+        self.assertEqual(run.returncode, 0)
+        self.assertEqual(self.json("list", "--json")["adapters"][0]["state"], "done")
+
+
+if __name__ == "__main__":
+    weft_case.main()
