@@ -25,6 +25,7 @@ const ingest_source *const ingest_sources[] = {
     &source_odt,
     &source_epub,
     &source_html,
+    &source_health,
     &source_whoop,
     &source_csv,
     NULL,

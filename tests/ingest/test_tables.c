@@ -160,6 +160,29 @@ static void whoop(void **state) {
     expect("Cycle start time,Steps\n2024-03-01,7\n", "Cycle start time: 2024-03-01; Steps: 7.|");
 }
 
+static void health(void **state) {
+    (void)state;
+    static const char days[] =
+        "On 2024-03-01 I took 1220 steps, went 0.9 km on foot, had a heart rate of 61 to 141 (101 "
+        "on average), had a blood oxygen of 97% and slept 7 hours.\nOn 2024-03-03 I took 77 steps, "
+        "was mindful for 12 minutes and trained: traditional strength training (32 min).|";
+    expect_sample("export.xml", "health", days);
+    assert_int_equal(last.report.skip_count, 4);
+    expect_skip(0, "record in another unit than those before", 1, "export.xml: record 8");
+    expect_skip(1, "record without a sensible value", 1, "record 11");
+    expect_skip(2, "type of record that is not summarised", 1, "HeadphoneAudioExposure");
+    expect_skip(3, "record without a date", 1, "BodyMass");
+    /* As the telephone hands it over. */
+    expect_sample("export.zip", "archive", days);
+    expect_skip(0, "no known form", 1, "export_cda.xml");
+    static const char cut[] =
+        "<HealthData><Record type='HKQuantityTypeIdentifierStepCount' unit='count' value='5' "
+        "startDate='2024-12-31 10:00:00 +0000'/><Record type=";
+    read_bytes(cut, sizeof cut - 1, NULL);
+    assert_string_equal(last.seen.data, "On 2024-12-31 I took 5 steps.|");
+    expect_skip(0, "damaged here: the rest is not read", 1, "record 2");
+}
+
 static void quotes(void **state) {
     (void)state;
     expect("a,b\n1,say \"hi\" now\n2,\"x\" y\n", "A: 1; b: say \"hi\" now.\nA: 2; b: xy.|");
@@ -226,6 +249,7 @@ int main(void) {
         cmocka_unit_test(utf16),
         cmocka_unit_test(rows_are_gathered),
         cmocka_unit_test(limits),
+        cmocka_unit_test(health),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     bytes_free(&last.seen);

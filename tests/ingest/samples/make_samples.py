@@ -166,6 +166,15 @@ def xlsx():
     ])
 
 
+# ---- Apple Health, as the telephone packs it ----
+
+def health():
+    with open(os.path.join(HERE, "export.xml"), encoding="utf-8") as file:
+        text = file.read()
+    write_zip("export.zip", [("apple_health_export/export_cda.xml", "<ClinicalDocument/>\n"),
+                             ("apple_health_export/export.xml", text)])
+
+
 # ---- EPUB ----
 
 def chapter(title, body):
@@ -250,5 +259,6 @@ if __name__ == "__main__":
     odt()
     ods()
     xlsx()
+    health()
     epub()
     pdf()
