@@ -92,6 +92,8 @@ static int save(learn_run *r, weft_error *err) {
     TRY(weft_adapter_save(adapter, r->model, WEFT_ADAPTER_PEFT, r->paths.peft, info.name, err));
     TRY(weft_adapter_save(adapter, r->model, WEFT_ADAPTER_GGUF, r->paths.gguf, info.name, err));
     learn_history_finish(r);
+    learn_show_learnt(r);
+    learn_measure(r);
     json_t *result = learn_result_json(r);
     int rc = learn_record_write(r, "done", result, err);
     json_decref(result);
@@ -172,6 +174,8 @@ static void close_run(learn_run *r) {
     weft_dataset_free(&r->data);
     weft_model_free(&r->model);
     json_decref(r->record);
+    json_decref(r->answers);
+    json_decref(r->sample_rows);
     if (r->lock >= 0) close(r->lock);
 }
 
@@ -184,12 +188,13 @@ int cmd_learn(int argc, char **argv) {
         missing = "--resume needs --name, and neither --force nor --dry-run";
     else if (!argument && !r.s.resume)
         missing = "PATH is missing: a file or folder to learn from";
-    else if (!r.s.name && !r.s.dry_run)
+    else if (!r.s.name && !r.s.dry_run && !learn_name_of(argument, r.own_name))
         missing = "--name is missing: what to call what is learnt";
     if (missing) {
         report_error("learn: %s\nusage: weft learn %s", missing, learn_command.arguments);
         return EXIT_USAGE;
     }
+    if (!r.s.name && !r.s.dry_run) r.s.name = r.own_name;
     int code = run_learn(&r, argc, argv, argument);
     close_run(&r);
     return code;

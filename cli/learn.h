@@ -4,6 +4,7 @@
 #define WEFT_CLI_LEARN_H
 
 #include "common.h"
+#include "evaluate.h"
 #include "options.h"
 
 #include <jansson.h>
@@ -13,7 +14,7 @@ typedef struct learn_settings {
     model_settings model;
     const char *name, *as, *owner, *sentence, *targets, *from;
     int64_t steps, rank, warmup_steps, batch_tokens, accumulate, context, eval_every, patience,
-        checkpoint_every, seed;
+        checkpoint_every, seed, samples;
     double epochs, rate, alpha, dropout, final_rate, eval_share, clip, weight_decay, beta1, beta2,
         epsilon;
     uint64_t memory_bytes;
@@ -34,7 +35,9 @@ typedef struct learn_run {
     char full_path[PATH_BYTES], model_path[PATH_BYTES];
     char resume_with[256]; /* the command that goes on with this run */
     weft_adapter_paths paths;
-    json_t *record; /* run.json; NULL where there is none */
+    char own_name[65];             /* made of the path, where no --name was given */
+    json_t *record;                /* run.json; NULL where there is none */
+    json_t *answers, *sample_rows; /* measured at the end; NULL = not */
     weft_model *model;
     weft_dataset *data;
     weft_trainer *trainer;
@@ -50,6 +53,10 @@ typedef struct learn_run {
     FILE *out; /* for people; NULL = say nothing */
     int lock;
 } learn_run;
+
+/* A name for what is learnt from path: "Notes 2026.txt" gives "Notes-2026". False where nothing of
+ * the path can be one. */
+bool learn_name_of(const char *path, char name[65]);
 
 /* ---- the record of a run ---- */
 
@@ -75,11 +82,17 @@ void learn_history_event(learn_run *r, const weft_train_event *event);
 void learn_history_finish(learn_run *r); /* the adapter is saved */
 void learn_history_fail(learn_run *r, int status, const weft_error *why);
 
+/* Measure and show what was learnt: right answers, loss, samples, before and after. What cannot be
+ * measured is said and left out: the adapter is saved already. */
+void learn_measure(learn_run *r);
+
 /* ---- what is shown ---- */
 
 void learn_show_data(const learn_run *r);
 void learn_show_plan(const learn_run *r);
 int learn_show_event(void *run, const weft_train_event *event); /* a weft_train_callback */
+void learn_show_learnt(const learn_run *r);
+void learn_show_gain(const learn_run *r);
 void learn_show_result(const learn_run *r);
 json_t *learn_result_json(const learn_run *r);              /* of a run that ended */
 json_t *learn_json(const learn_run *r, const char *state);  /* the whole report */

@@ -5,7 +5,8 @@
 #define STEPS_MAX     1e9
 
 static const option_spec learn_table[] = {
-    {"name", 'n', OPTION_TEXT, PLACE(name), "NAME", 0, 0, "what the result is called", true},
+    {"name", 'n', OPTION_TEXT, PLACE(name), "NAME", 0, 0,
+     "what the result is called; otherwise as the file or folder", true},
     {"resume", 0, OPTION_FLAG, PLACE(resume), NULL, 0, 0,
      "go on with the unfinished run of that name (PATH and options as they were)", true},
     {"force", 0, OPTION_FLAG, PLACE(force), NULL, 0, 0,
@@ -70,6 +71,8 @@ static const option_spec learn_table[] = {
     {"epsilon", 0, OPTION_NUMBER, PLACE(epsilon), "E", 1e-30, 1, "AdamW's", false},
     MODEL_OPTIONS(learn_settings, model),
     {.kind = OPTION_HEADING, .help = "What is shown"},
+    {"samples", 0, OPTION_WHOLE, PLACE(samples), "N", 0, 100,
+     "show the answers to N held-out prompts before and after; 0 = none", true},
     {"json", 0, OPTION_FLAG, PLACE(json), NULL, 0, 0, "one JSON object at the end", true},
     {"json-lines", 0, OPTION_FLAG, PLACE(json_lines), NULL, 0, 0,
      "a JSON object a line for every event, then the report", true},
@@ -78,7 +81,7 @@ static const option_spec learn_table[] = {
 
 const command_spec learn_command = {
     .name = "learn",
-    .arguments = "PATH --name NAME [options]\n       weft learn --name NAME --resume",
+    .arguments = "PATH [--name NAME] [options]\n       weft learn --name NAME --resume",
     .summary = "Learn the writing in PATH (a file, a folder or an archive) as an\n"
                "adapter that `weft chat --adapter NAME` answers with. Ctrl-C stops and saves.",
     .options = learn_table,
@@ -115,6 +118,7 @@ learn_settings learn_settings_default(void) {
                             .memory_bytes = t.memory_bytes,
                             .schedule = (int)t.schedule,
                             .recompute = (int)t.recompute,
+                            .samples = 2,
                             .rslora = t.rslora,
                             .all_turns = d.all_turns};
 }

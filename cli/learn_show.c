@@ -177,7 +177,7 @@ static double seconds_taken(const learn_run *r) {
     return (double)(os_clock_ns() - r->start_ns) * 1e-9;
 }
 
-void learn_show_result(const learn_run *r) {
+void learn_show_learnt(const learn_run *r) {
     weft_history h = weft_trainer_history(r->trainer);
     char a[REPORT_TEXT], b[REPORT_TEXT], spark[REPORT_SPARK_MAX * 3 + 1];
     report_progress("");
@@ -186,14 +186,25 @@ void learn_show_result(const learn_run *r) {
             report_plain(r->out),
             report_sparkline(h.losses, (size_t)h.step_count, REPORT_SPARK_MAX, spark),
             report_duration(seconds_taken(r), a), report_size(os_peak_rss_bytes(), b));
-    if (isfinite(h.first_eval))
-        fprintf(r->out,
-                "  held-out loss %.4f before, %.4f after: %+.1f%%, best at step %" PRId64
-                " of %" PRId64 "\n",
-                h.first_eval, h.best_eval, change_percent(&h), h.best_step, h.step_count);
-    if (isfinite(h.first_eval) && h.best_step == 0)
+    fflush(r->out);
+}
+
+void learn_show_gain(const learn_run *r) {
+    weft_history h = weft_trainer_history(r->trainer);
+    if (!r->out || !isfinite(h.first_eval)) return;
+    fprintf(r->out,
+            "  held-out loss %.4f before, %.4f after: %+.1f%%, best at step %" PRId64 " of %" PRId64
+            "\n  perplexity %.1f before, %.1f after\n",
+            h.first_eval, h.best_eval, change_percent(&h), h.best_step, h.step_count,
+            exp(h.first_eval), exp(h.best_eval));
+    if (h.best_step == 0)
         fprintf(r->out,
                 "  nothing was gained, so the adapter is empty: try a lower --rate or more text\n");
+    fflush(r->out);
+}
+
+void learn_show_result(const learn_run *r) {
+    if (!r->out) return;
     fprintf(r->out, "  saved %s\n  and   %s (PEFT)\n", r->paths.gguf, r->paths.peft);
     fprintf(r->out, "try it:  weft chat --adapter %s%s\n", r->s.name,
             strstr(r->report.kind, "mbox") ? " -p \"Write an email about: the garden\"" : "");
@@ -202,14 +213,17 @@ void learn_show_result(const learn_run *r) {
 json_t *learn_result_json(const learn_run *r) {
     weft_history h = weft_trainer_history(r->trainer);
     double last = h.step_count ? (double)h.losses[h.step_count - 1] : NAN;
-    return json_pack("{s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:o, s:I}", "run",
-                     (json_int_t)r->run_id, "steps", (json_int_t)h.step_count, "tokens",
-                     (json_int_t)h.tokens_seen, "stopped_early", r->stopped_early, "last_loss",
-                     report_number(last), "eval_loss_before", report_number(h.first_eval),
-                     "eval_loss_after", report_number(h.best_eval), "eval_change_percent",
-                     report_number(change_percent(&h)), "best_step", (json_int_t)h.best_step,
-                     "seconds", report_number(seconds_taken(r)), "peak_memory_bytes",
-                     (json_int_t)os_peak_rss_bytes());
+    json_t *root = json_pack(
+        "{s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:o, s:I}", "run", (json_int_t)r->run_id,
+        "steps", (json_int_t)h.step_count, "tokens", (json_int_t)h.tokens_seen, "stopped_early",
+        r->stopped_early, "last_loss", report_number(last), "eval_loss_before",
+        report_number(h.first_eval), "eval_loss_after", report_number(h.best_eval),
+        "eval_change_percent", report_number(change_percent(&h)), "best_step",
+        (json_int_t)h.best_step, "seconds", report_number(seconds_taken(r)), "peak_memory_bytes",
+        (json_int_t)os_peak_rss_bytes());
+    if (r->answers) json_object_set(root, "answers", r->answers);
+    if (r->sample_rows) json_object_set(root, "samples", r->sample_rows);
+    return root;
 }
 
 json_t *learn_json(const learn_run *r, const char *state) {

@@ -47,7 +47,7 @@ class Usage(WeftCase):
 
     def test_missing_arguments(self):
         self.fails("learn", code=2, says=["PATH is missing", "usage: weft learn"])
-        self.fails("learn", "x", code=2, says="--name is missing")
+        self.fails("learn", "..", code=2, says="--name is missing")
         self.fails("learn", "--resume", code=2, says="--resume needs --name")
         self.fails("eval", code=2, says="PATH is missing")
         self.fails("import", code=2, says="DIR is missing")

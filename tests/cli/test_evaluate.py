@@ -1,0 +1,78 @@
+"""Evaluation from outside: right answers, samples, multiple-choice tasks, names made of paths."""
+import json
+import os
+
+import weft_case
+from weft_case import SMALL, WeftCase
+
+
+class Evaluation(WeftCase):
+    def questions(self, count=30):
+        """Questions with the label Yes or No, in the form of a published biomedical set."""
+        rows = []
+        for i in range(count):
+            label, animal = ("Yes", "fish") if i % 2 else ("No", "stone")
+            question = f"Can the {animal} number {i} swim?"
+            rows.append({"text": f"Q: {question}\nA: {label}. Rationale: It is a {animal}.",
+                         "label": label, "question": question, "rationale_src": f"A {animal}.",
+                         "source": "made"})
+        return self.file("small set.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def test_one_command_learns_answers(self):
+        data = self.questions()
+        out, err = self.weft("learn", data, *SMALL, "--context", "64", "--batch", "128",
+                             "--epochs", "6")
+        first, second = out.index("right (95% interval)"), out.index("held-out loss")
+        self.assertLess(first, second)
+        self.assertLess(second, out.index("samples"))
+        for part in ("before", "after", "the usual answer always", "perplexity", "3 questions"):
+            self.assertIn(part, out)
+        with open(self.path("store", "adapters", "small-set", "run.json")) as f:
+            before, after = json.load(f)["result"]["answers"]
+        self.assertEqual(before["questions"], 3)
+        self.assertEqual(before["labels"], 2)
+        self.assertGreaterEqual(after["accuracy"]["value"], before["accuracy"]["value"])
+        facts = self.json("eval", data, "--adapter", "small-set", "--json", "--samples", "1")
+        plain, learnt = facts["answers"]
+        self.assertEqual(plain["questions"], 30)
+        self.assertEqual(learnt["accuracy"]["value"], 1)
+        self.assertLess(learnt["accuracy"]["low"], 1)
+        self.assertEqual(learnt["generated"]["value"], 1)
+        self.assertEqual(plain["usual"], 0.5)
+        sample = facts["samples"][0]
+        self.assertIn("Can the stone number 0 swim?", sample["prompt"])
+        self.assertTrue(sample["person"].startswith("No."))
+        self.assertEqual([a["name"] for a in sample["answers"]], ["plain model", "small-set"])
+
+    def test_samples_can_be_left_out(self):
+        out = self.weft("learn", self.records(), "--steps", "1", "--samples", "0", *SMALL)[0]
+        self.assertNotIn("samples", out)
+        self.assertIn("weft chat --adapter records", out)
+        self.fails("learn", self.records(), says="there is an adapter named 'records'")
+
+    def test_general_task(self):
+        self.learn(self.records(), "--name", "wild", "--steps", "4", "--rate", "0.05", "--warmup",
+                   "0", "--eval-share", "0")
+        out, err = self.weft("eval", "--lm", "general", "--adapter", "wild")
+        self.assertIn("forgets much general English", out)
+        plain, none = self.json("eval", "--lm", "general", "--adapter", "wild:0", "--json")["task"]
+        self.assertEqual(plain["items"], 60)
+        self.assertGreater(plain["accuracy"]["value"], 0.7)
+        self.assertGreater(plain["general_loss"], 2)
+        self.assertEqual(none["general_loss"], plain["general_loss"])
+        self.assertEqual(none["verdict"], "keeps what the model knew")
+
+    def test_own_task(self):
+        task = self.file("task.jsonl", json.dumps(
+            {"question": "Which is a number?", "choices": ["seven", "zzgrx"], "answer": "A"}))
+        rows = self.json("eval", "--lm", task, "--json")["task"]
+        self.assertEqual(rows[0]["items"], 1)
+        self.assertEqual(rows[0]["accuracy"]["value"], 1)
+        self.assertNotIn("verdict", rows[0])
+        self.fails("eval", "--lm", "nothing", says=["no task 'nothing'", "general"])
+        self.fails("eval", "--lm", self.file("bad.jsonl", "{}\n"), says=["bad.jsonl:1", "question"])
+        self.fails("eval", code=2, says=["PATH is missing", "--lm TASK"])
+
+
+if __name__ == "__main__":
+    weft_case.main()
