@@ -14,9 +14,6 @@ enum {
     STATS = 3        /* floats of a row that the backward needs */
 };
 
-/* As the shaders know them (attention.comp). */
-enum { MODE_OUT, MODE_PART, MODE_STATS };
-
 /* A call, its tables' rows, and the token rows and key rows that are bound now. */
 typedef struct attention_call {
     const char *op;
@@ -78,9 +75,11 @@ static attention_push push_of(const attention_call *c, int64_t part, int64_t par
 
 /* ---- forward ---- */
 
-/* Where results go: out, or parts (parts, T, heads, d) and stats (parts, T, heads, 2). */
+/* What is done, and where results go: out; parts (parts, T, heads, d) with stats (parts, T, heads,
+ * 2); or stats (T, heads, STATS) alone, for the backward. */
 typedef struct attention_out {
-    uint32_t mode;
+    vk_shader shader;
+    bool part;
     vk_binding out, stats;
 } attention_out;
 
@@ -88,8 +87,8 @@ static vk_dispatch forward_dispatch(vk_backend *vk, const attention_call *c,
                                     const attention_out *to) {
     const attention_args *s = c->s;
     return (vk_dispatch){.op = c->op,
-                         .shader = VK_SHADER_attention,
-                         .constants = {(uint32_t)s->head_dim, columns_of(s), to->mode},
+                         .shader = to->shader,
+                         .constants = {(uint32_t)s->head_dim, columns_of(s), to->part},
                          .constant_count = 3,
                          .bindings = {query_rows(c, s->q, VK_READ), key_rows(c, s->k, VK_READ),
                                       key_rows(c, s->v, VK_READ), vk_in(s->first, s->tokens),
@@ -119,7 +118,6 @@ static void run_few(vk_backend *vk, const attention_call *c, const attention_out
                     int64_t parts) {
     attention_push push = push_of(c, part, parts);
     vk_dispatch d = forward_dispatch(vk, c, to);
-    d.shader = VK_SHADER_attention_few;
     d.constant_count = 1;
     d.push = &push;
     d.push_bytes = sizeof push;
@@ -161,12 +159,14 @@ static void run_parts(vk_backend *vk, attention_call *c, int64_t window, int64_t
     if (!vk_scratch(vk, c->op, VK_SCRATCH_PARTIAL,
                     (size_t)(floats + all * rows * 2) * sizeof(float), &scratch))
         return;
-    attention_out to = {MODE_PART, vk_out(scratch, floats),
+    bool few = c->tokens <= FEW_TOKENS;
+    attention_out to = {few ? VK_SHADER_attention_few : VK_SHADER_attention, true,
+                        vk_out(scratch, floats),
                         vk_out(view_floats(scratch, floats), all * rows * 2)};
     for (int64_t i = 0; i < all; i += parts) {
         c->key = i / parts * window;
         c->keys = vk_least(window, c->s->keys - c->key);
-        if (c->tokens <= FEW_TOKENS)
+        if (few)
             run_few(vk, c, &to, i, parts);
         else
             run_tiles(vk, c, &to, i);
@@ -187,7 +187,7 @@ void vk_attention(backend *be, const attention_args *args) {
     for (c.token = 0; rows && c.token < args->tokens; c.token += rows) {
         c.tokens = vk_least(rows, args->tokens - c.token);
         vk_binding out = query_rows(&c, args->out, VK_WRITE);
-        attention_out to = {MODE_OUT, out, out}; /* no stats are written */
+        attention_out to = {VK_SHADER_attention, false, out, out}; /* no stats are written */
         if (split)
             run_parts(vk, &c, window, parts);
         else
@@ -245,7 +245,8 @@ static void run_gradient(vk_backend *vk, const backward_call *b, vk_shader shade
 
 /* All that is summed over keys, for the queries that are bound. */
 static void run_queries(vk_backend *vk, const backward_call *b) {
-    attention_out to = {MODE_STATS, query_rows(&b->c, b->dout, VK_READ), stats_rows(b, VK_WRITE)};
+    attention_out to = {VK_SHADER_attention_stats, false, query_rows(&b->c, b->dout, VK_READ),
+                        stats_rows(b, VK_WRITE)};
     run_tiles(vk, &b->c, &to, 0);
     run_gradient(vk, b, VK_SHADER_attention_dq, query_rows(&b->c, b->dq, VK_WRITE), 3);
 }
