@@ -1,6 +1,7 @@
 /* Measurements gathered by day. Counts by several devices of the same steps are not added up: the
  * device that counted most of a day is taken. */
 #include "ingest/health_days.h"
+#include "ingest/calendar.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -80,14 +81,6 @@ void health_days_free(health_days *d) {
 
 /* ---- dates ---- */
 
-/* Days from 1 January of year 0 of the Gregorian calendar, March being the first month. */
-static int day_number(int year, int month, int day_of_month) {
-    year -= month <= 2;
-    int from_march = (month + 9) % 12;
-    return year * 365 + year / 4 - year / 100 + year / 400 + (from_march * 306 + 5) / 10 +
-           day_of_month - 1;
-}
-
 typedef struct moment {
     int day;        /* from 1 January 1970, where the clock was */
     double seconds; /* from then on, in universal time */
@@ -103,19 +96,10 @@ static bool read_moment(const char *text, moment *m) {
                 day_of_month <= 31 && hour >= 0 && hour < 24 && minute >= 0 && minute < 60 &&
                 second >= 0 && second <= 60 && zone > -2400 && zone < 2400;
     if (!good) return false;
-    m->day = day_number(year, month, day_of_month) - day_number(FIRST_YEAR, 1, 1);
+    m->day = calendar_day(year, month, day_of_month) - calendar_day(FIRST_YEAR, 1, 1);
     m->seconds = m->day * 86400.0 + hour * 3600 + minute * 60 + second -
                  (zone / 100 * 3600 + zone % 100 * 60);
     return m->day >= 0 && m->day < DAYS_MAX;
-}
-
-static void write_date(int number, char out[16]) {
-    int year = FIRST_YEAR + number / 366, month = 12; /* then forward to the right one */
-    number += day_number(FIRST_YEAR, 1, 1);
-    while (day_number(year + 1, 1, 1) <= number) year++;
-    while (month > 1 && day_number(year, month, 1) > number) month--;
-    snprintf(out, 16, "%04d-%02d-%02d", year % 10000, month,
-             number - day_number(year, month, 1) + 1);
 }
 
 /* ---- gathering ---- */
@@ -277,9 +261,9 @@ static bool add_part(bytes *out, bytes *part, bool last) {
 
 static bool add_day(bytes *out, const health_days *d, int number) {
     const day *at = d->days[number];
-    char date[16];
+    char date[CALENDAR_DATE_BYTES];
     bytes part = {0}, next = {0};
-    write_date(number, date);
+    calendar_date(number + calendar_day(FIRST_YEAR, 1, 1), date);
     bool ok = bytes_printf(out, "On %s I", date);
     for (int i = 0; ok && i <= MEASURES; i++) {
         if (i < MEASURES)

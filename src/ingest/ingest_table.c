@@ -24,6 +24,8 @@ const ingest_source *const ingest_sources[] = {
     &source_docx,
     &source_odt,
     &source_epub,
+    &source_xlsx,
+    &source_ods,
     &source_html,
     &source_health,
     &source_whoop,

@@ -160,6 +160,19 @@ static void whoop(void **state) {
     expect("Cycle start time,Steps\n2024-03-01,7\n", "Cycle start time: 2024-03-01; Steps: 7.|");
 }
 
+static void spreadsheets(void **state) {
+    (void)state;
+    expect_sample("sleep.xlsx", "xlsx",
+                  "On 2024-03-01, hours: 7.2; walked: yes.\n"
+                  "On 2024-03-02 12:00, note: woke early; walked: no.|");
+    assert_int_equal(last.line, 2);
+    expect_sample("sleep.ods", "ods",
+                  "On 2024-03-01, hours: 7.25; mood: calm.\nOn 2024-03-02, mood: tired.|");
+    read_path(SAMPLES "sleep.xlsx", "{day}: {hours} hours");
+    assert_string_equal(last.seen.data, "2024-03-01: 7.2 hours|");
+    expect_skip(0, "row without a value that the template names", 1, "sleep.xlsx: row 4");
+}
+
 static void health(void **state) {
     (void)state;
     static const char days[] =
@@ -250,6 +263,7 @@ int main(void) {
         cmocka_unit_test(rows_are_gathered),
         cmocka_unit_test(limits),
         cmocka_unit_test(health),
+        cmocka_unit_test(spreadsheets),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     bytes_free(&last.seen);
