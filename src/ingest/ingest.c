@@ -2,6 +2,7 @@
 #include "ingest/ingest.h"
 #include "base/os.h"
 #include "ingest/file.h"
+#include "ingest/dedupe.h"
 #include "ingest/sources.h"
 
 #include <errno.h>
@@ -299,15 +300,20 @@ int ingest_path(const char *path, const ingest_options *options, ingest_sink sin
     if (!report && !own) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     if (!report) report = own;
     *report = (ingest_report){0};
+    seen_set *seen = options->keep_duplicates ? NULL : seen_create();
     walk w = {.options = options,
               .forced = options->as ? source_named(options->as) : NULL,
               .reader = {.sink = sink,
                          .context = context,
                          .report = report,
                          .template = options->template,
+                         .redact = options->redact,
+                         .seen = seen,
                          .err = err}};
     ingest_tree *tree = NULL;
     int rc = check_path(path, err);
+    if (!rc && !seen && !options->keep_duplicates)
+        rc = err_set(err, WEFT_ERR_MEMORY, "out of memory");
     if (options->as && !w.forced)
         rc = err_set(err, WEFT_ERR_ARGUMENT, "there is no source called \"%s\"; choose one of %s",
                      options->as, ingest_source_names());
@@ -315,6 +321,7 @@ int ingest_path(const char *path, const ingest_options *options, ingest_sink sin
     if (!rc) rc = read_all(&w, path, tree);
     tree_close(&tree);
     senders_free(w.senders);
+    seen_free(seen);
     free(own);
     return rc;
 }

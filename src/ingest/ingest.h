@@ -55,12 +55,16 @@ typedef struct ingest_kind {
 
 #define INGEST_KINDS_MAX 32 /* the last one gathers "other kinds" */
 
+/* Kinds of private matters that can be replaced; ingest_redaction_name names them. */
+#define INGEST_REDACTIONS 6
+
 typedef struct ingest_report {
     char kind[32];   /* "mbox", "text", "jsonl (messages)", "jsonl (mixed)", "folder", "archive" */
     char owner[256]; /* of the first kind that has one; "" where there was no mail and no chat */
     uint64_t file_count, document_count, text_bytes;
     ingest_kind kinds[INGEST_KINDS_MAX]; /* in the order in which they were met */
     size_t kind_count;
+    uint64_t redactions[INGEST_REDACTIONS]; /* how often each kind was replaced */
     ingest_skip skips[INGEST_SKIPS_MAX];
     size_t skip_count;
 } ingest_report;
@@ -70,6 +74,8 @@ typedef struct ingest_options {
     const char *owner; /* mail address, or name in a chat, whose messages are learnt; NULL = found
                         * out for each kind of source: its files say who, or it is who takes part
                         * in most conversations, and of several the most frequent sender */
+    bool redact;       /* replace private matters (redact.h) before anything else sees them */
+    bool keep_duplicates; /* deliver a document again that was there before, but for white space */
     const char *template; /* what each row of a table becomes: a sentence with {column} in it;
                            * NULL = by its columns */
 } ingest_options;
@@ -90,6 +96,10 @@ typedef struct ingest_options {
  * WEFT_ERR_MEMORY, and whatever the sink returns. */
 int ingest_path(const char *path, const ingest_options *options, ingest_sink sink, void *context,
                 ingest_report *report, weft_error *err);
+
+/* "key", "password", "card", "iban", "phone", "email": a text has "[email]" in the address's place.
+ * Static; "" beyond the last. */
+const char *ingest_redaction_name(size_t kind);
 
 /* Names of the sources, for --as and for messages: "mbox, text, jsonl". Thread-safe; static. */
 const char *ingest_source_names(void);

@@ -1,4 +1,6 @@
 /* The reader: takes what the sources found, and keeps the account of what was left out. */
+#include "ingest/dedupe.h"
+#include "ingest/redact.h"
 #include "ingest/sources.h"
 
 #include <stdlib.h>
@@ -45,16 +47,53 @@ void reader_skip(ingest_reader *r, const char *unit, uint64_t number, const char
     bytes_free(&place);
 }
 
-static int deliver(ingest_reader *r, const ingest_document *document, size_t size_bytes) {
-    if (r->senders) return WEFT_OK;
+static const char *unit_of(const ingest_reader *r) {
+    return r->unit ? r->unit : "line";
+}
+
+static int pass_on(ingest_reader *r, const ingest_document *document, size_t size_bytes) {
+    bool before = false;
+    if (r->seen && !seen_note(r->seen, document, &before)) return reader_no_memory(r);
+    if (before) {
+        reader_skip(r, unit_of(r), document->line, "the same as an earlier one", "");
+        return WEFT_OK;
+    }
     TRY(r->sink(r->context, document, r->err));
     r->report->document_count++;
     r->report->text_bytes += size_bytes;
     return WEFT_OK;
 }
 
-static const char *unit_of(const ingest_reader *r) {
-    return r->unit ? r->unit : "line";
+/* A copy of the document with its private matters replaced. A text that grows over the limit so (a
+ * placeholder may be longer than what it stands for) is still taken. */
+static int redact_and_pass_on(ingest_reader *r, ingest_document document, size_t size_bytes) {
+    bytes text = {0};
+    size_t count = document.message_count;
+    ingest_message *messages = calloc(count + 1, sizeof *messages);
+    bytes *contents = calloc(count + 1, sizeof *contents);
+    bool ok = messages && contents;
+    if (ok && document.text) {
+        ok = redact_text(document.text, &text, r->report->redactions);
+        document.text = text.data;
+    }
+    for (size_t i = 0; ok && i < count; i++) {
+        const ingest_message *m = &document.messages[i];
+        ok = redact_text(m->content, &contents[i], r->report->redactions);
+        messages[i] = (ingest_message){m->role, contents[i].data};
+    }
+    document.messages = messages;
+    int rc = ok ? pass_on(r, &document, size_bytes) : reader_no_memory(r);
+    for (size_t i = 0; contents && i < count; i++) bytes_free(&contents[i]);
+    bytes_free(&text);
+    free(contents);
+    free(messages);
+    return rc;
+}
+
+static int deliver(ingest_reader *r, const ingest_document *document, size_t size_bytes) {
+    if (r->senders) return WEFT_OK;
+    return r->redact ? redact_and_pass_on(r, *document, size_bytes)
+                     : pass_on(r, document, size_bytes);
 }
 
 int reader_text(ingest_reader *r, const char *text, uint64_t line) {

@@ -24,6 +24,8 @@ typedef struct ingest_reader {
     const char *template;        /* of records in tables: a sentence with {column} in it, or NULL */
     uint64_t template_count;     /* tables that it was used for */
     char kind[32];               /* of this file, as in the report */
+    bool redact;                 /* private matters */
+    struct seen_set *seen;       /* documents so far; NULL: duplicates are delivered */
     uint64_t conversation_count; /* chats begun so far, to tell them apart */
     weft_error *err;
 } ingest_reader;
@@ -63,9 +65,7 @@ extern const ingest_source source_mbox, source_text, source_jsonl;
 extern const ingest_source source_maildir, source_eml, source_whatsapp, source_telegram;
 extern const ingest_source source_signal, source_slack, source_x, source_chatgpt, source_claude;
 extern const ingest_source source_html, source_pdf, source_docx, source_odt, source_epub;
-extern const ingest_source source_csv, source_whoop, source_health, source_xlsx, source_ods;
-
-
+extern const ingest_source source_csv, source_whoop;
 
 const ingest_source *source_named(const char *name);                /* NULL if there is none */
 const ingest_source *source_by_ending(const char *path);            /* NULL if there is none */

@@ -487,6 +487,47 @@ static void forced_source(void **state) {
     expect_error(WEFT_ERR_FORMAT, "text before the first message");
 }
 
+static void duplicates(void **state) {
+    (void)state;
+    expect_skip("a.jsonl",
+                "{\"text\":\"one two\"}\n{\"text\":\"onetwo\"}\n{\"text\":\" one\\n two \"}\n",
+                "the same as an earlier one", "a.jsonl: line 3");
+    assert_string_equal(last.seen.data, "one two|\nonetwo|\n");
+    bytes text = {0};
+    for (int i = 0; i < 6000; i++) bytes_printf(&text, "{\"text\":\"%d\"}\n", i % 3000);
+    read_bytes("a.jsonl", text.data, text.size);
+    assert_int_equal(last.report.document_count, 3000);
+    assert_int_equal(skipped("the same as an earlier one"), 3000);
+    put("b.jsonl", text.data, text.size);
+    ingest_options options = {.keep_duplicates = true};
+    bytes_clear(&last.seen);
+    assert_int_equal(
+        ingest_path(in_folder("b.jsonl"), &options, collect, &last, &last.report, NULL), WEFT_OK);
+    assert_int_equal(last.report.document_count, 6000);
+    unlink(in_folder("b.jsonl"));
+    bytes_free(&text);
+}
+
+static void redaction(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"prompt\":\"I am a@b.org\",\"completion\":\"Call 555-123-4567\"}\n"
+        "{\"text\":\"c@d.org\"}\n";
+    put("b.jsonl", text, sizeof text - 1);
+    ingest_options options = {.redact = true};
+    read_string("a.txt", "x");
+    bytes_clear(&last.seen);
+    assert_int_equal(
+        ingest_path(in_folder("b.jsonl"), &options, collect, &last, &last.report, NULL), WEFT_OK);
+    assert_string_equal(last.seen.data, "user=I am [email]|assistant=Call [phone]|\n[email]|\n");
+    for (size_t i = 0; i < INGEST_REDACTIONS; i++)
+        assert_int_equal(last.report.redactions[i], !strcmp(ingest_redaction_name(i), "email") ? 2
+                                                    : !strcmp(ingest_redaction_name(i), "phone")
+                                                        ? 1
+                                                        : 0);
+    unlink(in_folder("b.jsonl"));
+}
+
 static int refuse_second(void *context, const ingest_document *d, weft_error *err) {
     (void)d;
     return ++*(int *)context == 2 ? err_set(err, WEFT_ERR_STATE, "enough") : WEFT_OK;
@@ -599,6 +640,8 @@ int main(void) {
         cmocka_unit_test(folders),
         cmocka_unit_test(errors),
         cmocka_unit_test(forced_source),
+        cmocka_unit_test(duplicates),
+        cmocka_unit_test(redaction),
         cmocka_unit_test(sink_stops_reading),
         cmocka_unit_test(many_reasons),
         cmocka_unit_test(sample_mailbox),
