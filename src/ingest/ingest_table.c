@@ -27,6 +27,7 @@ const ingest_source *const ingest_sources[] = {
     &source_xlsx,
     &source_ods,
     &source_html,
+    &source_obsidian,
     &source_health,
     &source_whoop,
     &source_csv,

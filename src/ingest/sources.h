@@ -65,6 +65,7 @@ extern const ingest_source source_mbox, source_text, source_jsonl;
 extern const ingest_source source_maildir, source_eml, source_whatsapp, source_telegram;
 extern const ingest_source source_signal, source_slack, source_x, source_chatgpt, source_claude;
 extern const ingest_source source_html, source_pdf, source_docx, source_odt, source_epub;
+extern const ingest_source source_xlsx, source_ods, source_obsidian, source_health;
 extern const ingest_source source_csv, source_whoop;
 
 const ingest_source *source_named(const char *name);                /* NULL if there is none */

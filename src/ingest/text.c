@@ -2,14 +2,28 @@
  * empty line where there is one near; how documents are cut to the model's context is the dataset's
  * matter. */
 #include "ingest/lines.h"
+#include "ingest/note.h"
 #include "ingest/sources.h"
 
+#include <string.h>
+#include <strings.h>
+
 #define PARAGRAPH_BYTES_MAX (1u << 20) /* a longer paragraph may be cut at any line end */
+
+/* What a Markdown file says about itself (YAML between two lines "---") is not its text. */
+static void drop_front_matter(const ingest_reader *r, bytes *text) {
+    const char *dot = strrchr(r->path, '.');
+    if (!dot || (strcasecmp(dot, ".md") && strcasecmp(dot, ".markdown"))) return;
+    size_t front = note_front_matter(text->data);
+    text->size -= front;
+    memmove(text->data, text->data + front, text->size + 1);
+}
 
 static int flush(ingest_reader *r, bytes *text, uint64_t line) {
     bytes clean = {0};
     int rc = text_clean(&clean, text->size ? text->data : "", text->size) ? WEFT_OK
                                                                           : reader_no_memory(r);
+    if (!rc && line == 1) drop_front_matter(r, &clean);
     text_trim(&clean);
     bytes_clear(text);
     if (!rc) rc = reader_text(r, clean.data, line);

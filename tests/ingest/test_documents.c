@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
-#include "ingest/pdf_lines.h"
+#include "ingest/note.h"
 #include "ingest/sources.h"
 
 #include <stdlib.h>
@@ -154,6 +154,52 @@ static void pdf(void **state) {
     expect_bytes(&source_pdf, "%PDF-1.4\nnothing", 16, "", "damaged PDF file");
 }
 
+static void vault(void **state) {
+    (void)state;
+    expect("vault", "folder",
+           "# Boats\n\nI like Anna's boat, see Harbour and Costs. boats sea/wood\n It costs #1 in "
+           "100 pounds.\n\n> Remember\n> Tar the `[[hull]]` in spring.\n\n```\n#not a tag [[nor a "
+           "link]]\n```\nMail me at x#y. Done.|Rain all day.|");
+    assert_string_equal(last.report.kinds[0].kind, "obsidian");
+    static const char *const reasons[][2] = {{"hidden file", ".obsidian"},
+                                             {"drawing", "Drawing.md"},
+                                             {"empty text", "Empty.md"},
+                                             {"template", "New.md"},
+                                             {"file of a vault that is not a note", "photo.png"}};
+    assert_int_equal(last.report.skip_count, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_string_equal(last.report.skips[i].reason, reasons[i][0]);
+        assert_non_null(strstr(last.report.skips[i].first, reasons[i][1]));
+    }
+    assert_int_equal(last.report.skips[3].count, 2);
+}
+
+static void expect_note(const char *note, const char *plain) {
+    bytes out = {0};
+    assert_true(note_plain(note + note_front_matter(note), &out));
+    assert_string_equal(out.data, plain);
+    bytes_free(&out);
+}
+
+static void notes(void **state) {
+    (void)state;
+    expect_note("", "");
+    expect_note("---\n\nA break, no front matter.\n---\n",
+                "---\n\nA break, no front matter.\n---\n");
+    expect_note("---\na: b\n", "---\na: b\n");
+    expect_note("---\na: b\n...\ntext", "text");
+    expect_note("[[not\nclosed]] [[open", "[[not\nclosed]] [[open");
+    expect_note("[[a/b/Note]] [[Note#^x1|y]] [[#^x1]]", "Note y x1");
+    expect_note("~~~\n`````\n#a\n~~~~\n#b", "~~~\n`````\n#a\n~~~~\nb");
+    expect_note("> [!tip]\n> Go.\n> [!x no", "> Go.\n> [!x no");
+    expect_note("%%open #2024 #2024a `[[x", "%%open #2024 2024a `[[x");
+}
+
+static void markdown(void **state) {
+    (void)state;
+    expect("vault/Daily/2024-03-01.md", "text", "Rain all day.|");
+}
+
 static void damaged_packages(void **state) {
     (void)state;
     static const char cut[] = "PK\3\4 and then nothing";
@@ -172,6 +218,9 @@ int main(void) {
         cmocka_unit_test(book),
         cmocka_unit_test(pdf),
         cmocka_unit_test(damaged_packages),
+        cmocka_unit_test(vault),
+        cmocka_unit_test(notes),
+        cmocka_unit_test(markdown),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     bytes_free(&last.seen);
