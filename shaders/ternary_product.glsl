@@ -27,6 +27,7 @@ layout(set = 0, binding = 1) readonly buffer High { uint high[]; };
 layout(set = 0, binding = 2) readonly buffer Low { uint low[]; };
 layout(set = 0, binding = 3) readonly buffer Scales { float scales[]; };
 layout(set = 0, binding = 4) buffer Y { float y[]; };
+layout(set = 0, binding = 5) readonly buffer Start { float start[]; }; // what is added to; maybe y
 
 // What a sum of token t is multiplied with.
 float token_factor(uint t) {
@@ -35,9 +36,9 @@ float token_factor(uint t) {
 
 void store_product(uint t, uint feature, int sum, float factor) {
     if (t >= p.tokens || feature >= p.features) return;
-    uint at = BASE(4) + t * p.y_stride + feature;
+    uint at = t * p.y_stride + feature;
     precise float value = float(sum) * factor;
     precise float total = value;
-    if (p.add != 0) total = y[at] + value;
-    y[at] = total;
+    if (p.add != 0) total = start[BASE(5) + at] + value;
+    y[BASE(4) + at] = total;
 }

@@ -333,11 +333,27 @@ void op_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8) {
     if (LIST_READY(be, list)) be->ops->quantise(be, x, tokens, n, q8);
 }
 
+void op_rmsnorm_quantise(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps,
+                         view y, view q8) {
+    const operand list[] = {IN(x, floats(tokens, n)), IN(gamma, floats(1, n)),
+                            OUT_OR(y, floats(tokens, n), 1), OUT(q8, quantised_bytes(tokens, n))};
+    if (LIST_READY(be, list)) be->ops->rmsnorm_quantise(be, x, gamma, tokens, n, eps, y, q8);
+}
+
 void op_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y) {
     if (!WEIGHT_READY(be, w)) return;
     const operand list[] = {IN(q8, quantised_bytes(tokens, w->matrix.cols)),
                             OUT(y, floats(tokens, w->matrix.rows))};
     if (LIST_READY(be, list)) be->ops->ternary_matmul(be, w, q8, tokens, y);
+}
+
+void op_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens, view base,
+                           view y) {
+    if (!WEIGHT_READY(be, w)) return;
+    size_t bytes = floats(tokens, w->matrix.rows);
+    const operand list[] = {IN(base, bytes), IN(q8, quantised_bytes(tokens, w->matrix.cols)),
+                            OUT_OR(y, bytes, 1)};
+    if (LIST_READY(be, list)) be->ops->ternary_matmul_add(be, w, q8, tokens, base, y);
 }
 
 void op_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y) {

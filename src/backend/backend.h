@@ -92,7 +92,13 @@ void op_rmsnorm_backward(backend *be, view x, view gamma, view dy, int64_t token
  * (T), in this order without gaps. */
 size_t quantised_bytes(int64_t tokens, int64_t n);
 void op_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8);
+/* op_rmsnorm to y and op_quantise of y to q8, in one pass where the device has one. */
+void op_rmsnorm_quantise(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps,
+                         view y, view q8);
 void op_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
+/* y = base + the product, base (T, rows); y may be base: the residual stream. */
+void op_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens, view base,
+                           view y);
 void op_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y);
 void op_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
                          precision grade, view dx, bool add);

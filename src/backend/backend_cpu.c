@@ -172,7 +172,10 @@ static size_t cpu_training_scratch_bytes(const backend *be, const training_exten
     /* The transposed product: gradients as 16-bit numbers, and a scale a row. */
     size_t rounded =
         tokens * (round_up((size_t)e->widest_out, 8) * sizeof(int16_t) + sizeof(float));
-    return attention > rounded ? attention : rounded;
+    /* A product before it is added to the residual stream. */
+    size_t added = tokens * (size_t)(e->heads * e->head_dim) * sizeof(float);
+    size_t most = attention > rounded ? attention : rounded;
+    return most > added ? most : added;
 }
 
 static const backend_ops cpu_ops = {
@@ -193,7 +196,9 @@ static const backend_ops cpu_ops = {
     .rmsnorm = cpu_rmsnorm,
     .rmsnorm_backward = cpu_rmsnorm_backward,
     .quantise = cpu_quantise,
+    .rmsnorm_quantise = cpu_rmsnorm_quantise,
     .ternary_matmul = cpu_ternary_matmul,
+    .ternary_matmul_add = cpu_ternary_matmul_add,
     .ternary_matmul_f32 = cpu_ternary_matmul_f32,
     .ternary_matmul_t = cpu_ternary_matmul_t,
     .dense_matmul = cpu_dense_matmul,

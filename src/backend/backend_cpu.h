@@ -79,6 +79,10 @@ bool cpu_part_next(const weight_parts *parts, weight_part *part); /* false at th
 
 /* backend_cpu_matmul.c */
 void cpu_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8);
+void cpu_rmsnorm_quantise(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps,
+                          view y, view q8);
+void cpu_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                            view base, view y);
 void cpu_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
 void cpu_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y);
 void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,

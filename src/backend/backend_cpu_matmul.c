@@ -38,20 +38,42 @@ typedef struct quantise_call {
     const float *x;
     int64_t n;
     quantised out;
+    const float *gamma; /* NULL: no norm before it */
+    float eps, *y;
 } quantise_call;
 
 static void quantise_rows(void *context, int64_t begin, int64_t end, int worker) {
     const quantise_call *c = context;
     (void)worker;
-    for (int64_t t = begin; t < end; t++)
-        c->k->quantise_row(c->x + t * c->n, c->n, c->out.q + t * c->out.padded, &c->out.scale[t],
-                           &c->out.sum[t]);
+    for (int64_t t = begin; t < end; t++) {
+        const float *x = c->x + t * c->n;
+        if (c->gamma) {
+            float *y = c->y + t * c->n;
+            c->k->rmsnorm_row(x, c->gamma, c->n, c->eps, y);
+            x = y;
+        }
+        c->k->quantise_row(x, c->n, c->out.q + t * c->out.padded, &c->out.scale[t], &c->out.sum[t]);
+    }
 }
 
 void cpu_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8) {
     cpu_backend *cpu = cpu_of(be);
-    quantise_call call = {&cpu->k, cpu_floats(x), n, quantised_at(q8, tokens, n)};
+    quantise_call call = {
+        .k = &cpu->k, .x = cpu_floats(x), .n = n, .out = quantised_at(q8, tokens, n)};
     cpu_run(cpu, tokens, 4.0 * (double)n, quantise_rows, &call);
+}
+
+void cpu_rmsnorm_quantise(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps,
+                          view y, view q8) {
+    cpu_backend *cpu = cpu_of(be);
+    quantise_call call = {.k = &cpu->k,
+                          .x = cpu_floats(x),
+                          .n = n,
+                          .out = quantised_at(q8, tokens, n),
+                          .gamma = cpu_floats(gamma),
+                          .eps = eps,
+                          .y = cpu_floats(y)};
+    cpu_run(cpu, tokens, 8.0 * (double)n, quantise_rows, &call);
 }
 
 /* ---- ternary ---- */
@@ -81,14 +103,43 @@ static void ternary_cell(const void *context, int64_t row_begin, int64_t row_end
                              c->w->rows);
 }
 
-void cpu_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y) {
-    cpu_backend *cpu = cpu_of(be);
-    const ternary_matrix *m = &w->matrix;
-    ternary_call call = {
-        .k = &cpu->k, .w = m, .in = quantised_at(q8, tokens, m->cols), .y = cpu_floats(y)};
-    if (!cpu_parts_by_rows(cpu, "op_ternary_matmul", m, tokens, &call.parts)) return;
+static void ternary_product(cpu_backend *cpu, const char *op, const ternary_matrix *m, view q8,
+                            int64_t tokens, float *y) {
+    ternary_call call = {.k = &cpu->k, .w = m, .in = quantised_at(q8, tokens, m->cols), .y = y};
+    if (!cpu_parts_by_rows(cpu, op, m, tokens, &call.parts)) return;
     cpu_grid grid = weight_grid(m->rows, ROW_BLOCK, tokens, m->cols);
     cpu_run_grid(cpu, &grid, ternary_cell, &call);
+}
+
+void cpu_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y) {
+    ternary_product(cpu_of(be), "op_ternary_matmul", &w->matrix, q8, tokens, cpu_floats(y));
+}
+
+typedef struct sum_call {
+    const kernels *k;
+    const float *a, *b;
+    float *out;
+    int64_t n;
+} sum_call;
+
+static void sum_rows(void *context, int64_t begin, int64_t end, int worker) {
+    const sum_call *c = context;
+    (void)worker;
+    c->k->add(c->a + begin * c->n, c->b + begin * c->n, (end - begin) * c->n,
+              c->out + begin * c->n);
+}
+
+void cpu_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                            view base, view y) {
+    cpu_backend *cpu = cpu_of(be);
+    int64_t rows = w->matrix.rows;
+    float *product =
+        cpu_scratch(cpu, "op_ternary_matmul_add", (size_t)(tokens * rows) * sizeof(float));
+    if (!product) return;
+    ternary_product(cpu, "op_ternary_matmul_add", &w->matrix, q8, tokens, product);
+    if (backend_has_failed(be)) return;
+    sum_call call = {&cpu->k, cpu_floats(base), product, cpu_floats(y), rows};
+    cpu_run(cpu, tokens, (double)rows, sum_rows, &call);
 }
 
 static void ternary_f32_cell(const void *context, int64_t row_begin, int64_t row_end,

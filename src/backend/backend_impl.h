@@ -52,7 +52,11 @@ typedef struct backend_ops {
     void (*rmsnorm_backward)(backend *be, view x, view gamma, view dy, int64_t tokens, int64_t n,
                              float eps, view dx, bool add);
     void (*quantise)(backend *be, view x, int64_t tokens, int64_t n, view q8);
+    void (*rmsnorm_quantise)(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps,
+                             view y, view q8);
     void (*ternary_matmul)(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
+    void (*ternary_matmul_add)(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                               view base, view y);
     void (*ternary_matmul_f32)(backend *be, const ternary_weight *w, view x, int64_t tokens,
                                view y);
     void (*ternary_matmul_t)(backend *be, const ternary_weight *w, view dy, int64_t tokens,

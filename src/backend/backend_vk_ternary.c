@@ -94,7 +94,7 @@ typedef struct product {
     size_t value_bytes; /* of one of them */
     view in[2];         /* the rows; low planes */
     view scales;
-    view out;
+    view out, start;             /* start: what is added to, if add */
     const vk_ternary_tile *tile; /* NULL: float32 */
 } product;
 
@@ -160,6 +160,16 @@ static vk_binding out_binding(const product *p, const window *w) {
                    p->add || (p->transposed && w->row) ? VK_READ_WRITE : VK_WRITE);
 }
 
+/* What is added to; where nothing is, any place that is read already will do. */
+static vk_binding start_binding(const product *p, const window *w) {
+    product from = *p;
+    if (!p->add && !(p->transposed && w->row)) return in_binding(p, w, 0);
+    if (!p->transposed || !w->row) from.out = p->start;
+    vk_binding b = out_binding(&from, w);
+    b.access = VK_READ;
+    return b;
+}
+
 static void count_work(const product *p, const window *w, vk_dispatch *d) {
     d->operations = 2.0 * (double)w->tokens * (double)w->rows * (double)p->matrix->cols;
     for (uint32_t i = 0; i < d->binding_count; i++) d->bytes += (double)d->bindings[i].bytes;
@@ -217,8 +227,8 @@ static void run_integers(const product *p, const window *w) {
     vk_dispatch d = {.op = p->op,
                      .bindings = {weight_binding(p, w), in_binding(p, w, 0), in_binding(p, w, low),
                                   rows_of(p->scales, sizeof(float), w, 0, sizeof(float), VK_READ),
-                                  out_binding(p, w)},
-                     .binding_count = 5,
+                                  out_binding(p, w), start_binding(p, w)},
+                     .binding_count = 6,
                      .push = &push,
                      .push_bytes = sizeof push};
     set_tile(p, w, &d);
@@ -331,6 +341,19 @@ void vk_ternary_product(backend *be, const ternary_weight *w, view q8, int64_t t
     run_product(&p);
 }
 
+void vk_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens, view base,
+                           view y) {
+    product p = product_of(be, "op_ternary_matmul_add", w, tokens, y);
+    p.reach = ternary_padded(w->matrix.cols);
+    p.value_bytes = 1;
+    p.in[0] = p.in[1] = q8;
+    p.scales = (view){q8.buf, q8.offset + (size_t)(tokens * p.reach)};
+    p.add = true;
+    p.start = base;
+    p.tile = choose_tile(&p);
+    run_product(&p);
+}
+
 /* Tokens are rounded as many at once as fit one binding. */
 void vk_ternary_product_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
                           const vk_ternary_tile *tile, view dx, bool add) {
@@ -352,7 +375,7 @@ void vk_ternary_product_t(backend *be, const ternary_weight *w, view dy, int64_t
         p.in[0] = planes;
         p.in[1] = (view){planes.buf, planes.offset + plane_bytes};
         p.scales = (view){planes.buf, planes.offset + 2 * plane_bytes};
-        p.out = view_floats(dx, token * w->matrix.cols);
+        p.out = p.start = view_floats(dx, token * w->matrix.cols);
         p.tile = tile ? tile : choose_tile(&p);
         run_product(&p);
     }

@@ -37,7 +37,7 @@ static size_t place_scratch(const config *c, const forward_options *o, forward *
     int64_t widest = config_widest_input(c);
     size_t sizes[5] = {(size_t)o->positions_max * (size_t)c->head_dim * sizeof(float),
                        quantised_bytes(o->tokens_max, widest),
-                       tokens * (size_t)c->hidden * sizeof(float),
+                       o->smooth ? tokens * (size_t)c->hidden * sizeof(float) : 0,
                        o->dropout ? tokens * (size_t)widest * sizeof(float) : 0,
                        tokens * (size_t)o->rank_max * sizeof(float)};
     view *views[5] = {&f->rope, &f->q8, &f->proj, &f->dropped, &f->low};
@@ -133,9 +133,21 @@ static void add_adapters(forward *f, int64_t layer, target t, int64_t tokens, vi
                p->scale, y);
 }
 
-/* Round x once for all the projections that read it. */
-static void quantise_input(forward *f, view x, int64_t tokens, int64_t n) {
-    if (!f->smooth) op_quantise(f->be, x, tokens, n, f->q8);
+/* y = norm(x), and its rounded form in f->q8 for all the projections that read it. */
+static void norm_input(forward *f, view x, view gamma, int64_t tokens, int64_t n, view y) {
+    float eps = f->m->cfg.norm_epsilon;
+    if (f->smooth)
+        op_rmsnorm(f->be, x, gamma, tokens, n, eps, y);
+    else
+        op_rmsnorm_quantise(f->be, x, gamma, tokens, n, eps, y, f->q8);
+}
+
+/* The same of the input of the second projection of a block, which only some models norm. */
+static void sub_norm_input(forward *f, view x, view gamma, int64_t tokens, int64_t n, view y) {
+    if (f->m->cfg.sub_norms)
+        norm_input(f, x, gamma, tokens, n, y);
+    else if (!f->smooth)
+        op_quantise(f->be, x, tokens, n, f->q8);
 }
 
 /* y = W x + adapters; x's rounded form is in f->q8. */
@@ -149,8 +161,21 @@ static void project(forward *f, int64_t layer, target t, int64_t tokens, view x,
     add_adapters(f, layer, t, tokens, x, y, acts->down[t]);
 }
 
-static void forward_attention(forward *f, int64_t layer, const token_batch *b,
-                              const layer_acts *acts, const layer_cache *cache) {
+/* y = base + W x + adapters: back into the residual stream. y may be base. */
+static void project_add(forward *f, int64_t layer, target t, int64_t tokens, view x, view base,
+                        view y, const layer_acts *acts) {
+    const ternary_weight *w = f->m->layers[layer].proj[t];
+    if (f->smooth) {
+        op_ternary_matmul_f32(f->be, w, x, tokens, f->proj);
+        op_add(f->be, base, f->proj, tokens * f->m->cfg.hidden, y);
+    } else {
+        op_ternary_matmul_add(f->be, w, f->q8, tokens, base, y);
+    }
+    add_adapters(f, layer, t, tokens, x, y, acts->down[t]);
+}
+
+static void forward_attention(forward *f, const token_batch *b, const layer_acts *acts,
+                              const layer_cache *cache) {
     const config *c = &f->m->cfg;
     int64_t tokens = b->tokens, kv_width = c->kv_heads * c->head_dim;
     op_rope(f->be, acts->q, b->positions, f->rope, tokens, c->heads, c->head_dim,
@@ -178,10 +203,6 @@ static void forward_attention(forward *f, int64_t layer, const token_batch *b,
         args.keys = cache->keys;
     }
     op_attention(f->be, &args);
-    const layer_weights *w = &f->m->layers[layer];
-    if (c->sub_norms)
-        op_rmsnorm(f->be, acts->att, w->attn_sub_norm, tokens, c->heads * c->head_dim,
-                   c->norm_epsilon, acts->att_norm);
 }
 
 void forward_embed(forward *f, const token_batch *b, view x) {
@@ -194,27 +215,20 @@ void forward_layer(forward *f, int64_t layer, const token_batch *b, const layer_
     const layer_weights *w = &f->m->layers[layer];
     int64_t tokens = b->tokens, attention_width = c->heads * c->head_dim;
 
-    op_rmsnorm(f->be, acts->in, w->attn_norm, tokens, c->hidden, c->norm_epsilon, acts->norm1);
-    quantise_input(f, acts->norm1, tokens, c->hidden);
+    norm_input(f, acts->in, w->attn_norm, tokens, c->hidden, acts->norm1);
     project(f, layer, TARGET_Q, tokens, acts->norm1, acts->q, acts);
     project(f, layer, TARGET_K, tokens, acts->norm1, acts->k, acts);
     project(f, layer, TARGET_V, tokens, acts->norm1, acts->v, acts);
-    forward_attention(f, layer, b, acts, cache);
-    quantise_input(f, acts->att_norm, tokens, attention_width);
-    project(f, layer, TARGET_O, tokens, acts->att_norm, f->proj, acts);
-    op_add(f->be, acts->in, f->proj, tokens * c->hidden, acts->mid);
+    forward_attention(f, b, acts, cache);
+    sub_norm_input(f, acts->att, w->attn_sub_norm, tokens, attention_width, acts->att_norm);
+    project_add(f, layer, TARGET_O, tokens, acts->att_norm, acts->in, acts->mid, acts);
 
-    op_rmsnorm(f->be, acts->mid, w->ffn_norm, tokens, c->hidden, c->norm_epsilon, acts->norm2);
-    quantise_input(f, acts->norm2, tokens, c->hidden);
+    norm_input(f, acts->mid, w->ffn_norm, tokens, c->hidden, acts->norm2);
     project(f, layer, TARGET_GATE, tokens, acts->norm2, acts->gate, acts);
     project(f, layer, TARGET_UP, tokens, acts->norm2, acts->up, acts);
     op_glu(f->be, c->act, acts->gate, acts->up, tokens * c->ffn, acts->glu);
-    if (c->sub_norms)
-        op_rmsnorm(f->be, acts->glu, w->ffn_sub_norm, tokens, c->ffn, c->norm_epsilon,
-                   acts->glu_norm);
-    quantise_input(f, acts->glu_norm, tokens, c->ffn);
-    project(f, layer, TARGET_DOWN, tokens, acts->glu_norm, f->proj, acts);
-    op_add(f->be, acts->mid, f->proj, tokens * c->hidden, out);
+    sub_norm_input(f, acts->glu, w->ffn_sub_norm, tokens, c->ffn, acts->glu_norm);
+    project_add(f, layer, TARGET_DOWN, tokens, acts->glu_norm, acts->mid, out, acts);
 }
 
 void forward_final_norm(forward *f, view x, int64_t tokens, view y) {

@@ -59,7 +59,7 @@ typedef struct forward {
     uint64_t dropout_seed; /* of this micro-batch */
     /* Scratch for tokens_max tokens. */
     buffer *scratch;
-    view rope, q8, proj, dropped, low;
+    view rope, q8, proj, dropped, low; /* proj: in smooth mode only */
 } forward;
 
 typedef struct forward_options {
