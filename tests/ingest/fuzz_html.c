@@ -1,0 +1,7 @@
+/* HTML pages from arbitrary bytes. */
+#include "fuzz_source.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    fuzz_source(&source_html, data, size, NULL);
+    return 0;
+}
