@@ -1,6 +1,7 @@
 /* What `weft learn` shows: the data, the plan, the progress, the result. */
 #include "learn.h"
 
+#include "data_show.h"
 #include "report.h"
 
 #include "base/os.h"
@@ -27,6 +28,7 @@ void learn_show_data(const learn_run *r) {
             report_plain(r->out), report_plural((int64_t)d->document_count, "document", a),
             report_plural((int64_t)d->file_count, "file", b), d->kind,
             report_size(d->text_bytes, size));
+    data_show_kinds(r->out, d);
     learn_show_skips(r->out, d);
     if (d->empty_documents)
         fprintf(r->out, "  %s with nothing to learn\n",
@@ -51,14 +53,16 @@ json_t *learn_data_json(const weft_dataset_report *d) {
                               json_pack("{s:s, s:s, s:I}", "reason", d->skips[i].reason, "first",
                                         d->skips[i].first, "count", (json_int_t)d->skips[i].count));
     return json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "kind", d->kind,
-        "files", (json_int_t)d->file_count, "documents", (json_int_t)d->document_count,
-        "text_bytes", (json_int_t)d->text_bytes, "train_documents", (json_int_t)d->train_documents,
-        "train_tokens", (json_int_t)d->train_tokens, "train_targets", (json_int_t)d->train_targets,
-        "eval_documents", (json_int_t)d->eval_documents, "eval_tokens", (json_int_t)d->eval_tokens,
-        "eval_targets", (json_int_t)d->eval_targets, "empty_documents",
-        (json_int_t)d->empty_documents, "cut_documents", (json_int_t)d->cut_documents,
-        "longest_tokens", (json_int_t)d->longest_tokens, "skipped", skips);
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s, s:o, s:o}",
+        "kind", d->kind, "files", (json_int_t)d->file_count, "documents",
+        (json_int_t)d->document_count, "text_bytes", (json_int_t)d->text_bytes, "train_documents",
+        (json_int_t)d->train_documents, "train_tokens", (json_int_t)d->train_tokens,
+        "train_targets", (json_int_t)d->train_targets, "eval_documents",
+        (json_int_t)d->eval_documents, "eval_tokens", (json_int_t)d->eval_tokens, "eval_targets",
+        (json_int_t)d->eval_targets, "empty_documents", (json_int_t)d->empty_documents,
+        "cut_documents", (json_int_t)d->cut_documents, "longest_tokens",
+        (json_int_t)d->longest_tokens, "skipped", skips, "owner", d->owner, "kinds",
+        data_kinds_json(d), "replaced", data_replaced_json(d));
 }
 
 /* ---- the plan ---- */

@@ -14,6 +14,7 @@ static const struct command {
 } commands[] = {
     {"chat", cmd_chat, "talk with the model, with or without what it learnt"},
     {"learn", cmd_learn, "learn a person's writing from mail, text or JSON records"},
+    {"data", cmd_data, "show what would be learnt from files, and what would not"},
     {"eval", cmd_eval, "measure how well the model predicts a text"},
     {"bench", cmd_bench, "measure speed and memory beside what this machine can do"},
     {"devices", cmd_devices, "show what this machine can compute with"},

@@ -358,23 +358,43 @@ WEFT_API int weft_chat(weft_session *session, const weft_message *messages, size
 
 typedef struct weft_dataset weft_dataset;
 
+/* What is learnt of a conversation; plain text is always learnt whole. */
+typedef enum weft_learn {
+    WEFT_LEARN_ASSISTANT,  /* the assistant's turns */
+    WEFT_LEARN_COMPLETION, /* the assistant's last turn */
+    WEFT_LEARN_ALL         /* every turn, and what the chat template puts between them */
+} weft_learn;
+
 typedef struct weft_dataset_options {
     int64_t
         context; /* longest example in tokens; 0 = 512 or the model's context, whichever is less */
-    bool all_turns;    /* learn every turn of a conversation; otherwise the assistant's only */
+    bool all_turns;    /* the same as learn = WEFT_LEARN_ALL */
     double eval_share; /* of the documents held out, 0 .. 0.5 */
     uint64_t seed;     /* chooses them */
     const char *as;    /* source by name (see weft_source_names); NULL = detect */
-    const char
-        *owner; /* mail: the address whose messages are learnt; NULL = the most frequent sender */
+    const char *owner; /* mail, chats: address or name of whose messages are learnt; NULL = found
+                        * out, see weft_kind_report.owner */
     const char *sentence; /* tables: what each row becomes, as "On {date} I slept {hours} hours.";
                            * NULL = by the columns */
+    weft_learn learn;
+    bool redact; /* replace keys, passwords, card numbers, IBANs, telephone numbers and mail
+                  * addresses by "[key]", "[card]" ... */
+    bool keep_duplicates; /* otherwise a document that was there before is left out */
 } weft_dataset_options;
 
 #define WEFT_DATASET_OPTIONS_DEFAULT                                                               \
-    { 0, false, 0.1, 0, NULL, NULL, NULL }
+    { 0, false, 0.1, 0, NULL, NULL, NULL, WEFT_LEARN_ASSISTANT, false, false }
 
-#define WEFT_SKIPS_MAX 32
+#define WEFT_SKIPS_MAX      32
+#define WEFT_KINDS_MAX      32
+#define WEFT_REDACTIONS_MAX 6
+
+/* What came of the files of one kind. */
+typedef struct weft_kind_report {
+    char kind[32], title[48]; /* "mbox", "mailbox" */
+    char owner[256];          /* whose messages were taken; "" where that is no question */
+    uint64_t file_count, document_count, text_bytes, skipped_count;
+} weft_kind_report;
 
 typedef struct weft_dataset_report {
     char kind[32]; /* what was found: "mbox", "jsonl (messages)", "folder" ... */
@@ -384,9 +404,15 @@ typedef struct weft_dataset_report {
         uint64_t count;
     } skips[WEFT_SKIPS_MAX]; /* what was left out: nothing is dropped silently */
     size_t skip_count;
+    char owner[256]; /* of the first kind that has one */
+    weft_kind_report kinds[WEFT_KINDS_MAX];
+    size_t kind_count;
+    uint64_t redactions[WEFT_REDACTIONS_MAX]; /* see weft_redaction_name */
+    int64_t context;                          /* longest window in tokens */
     int64_t train_documents, train_tokens, train_targets; /* targets: tokens that are learnt */
     int64_t eval_documents, eval_tokens, eval_targets;
     int64_t empty_documents, cut_documents; /* nothing to learn in it; longer than the context */
+    int64_t dropped_windows; /* pieces of cut documents that hold nothing to learn */
     int64_t longest_tokens;
 } weft_dataset_report;
 
@@ -403,6 +429,37 @@ WEFT_API int weft_dataset_read(const weft_model *model, const char *path,
                                weft_dataset_report *report, weft_error *err);
 WEFT_API void weft_dataset_free(weft_dataset **dataset);
 WEFT_API const char *weft_source_names(void); /* "mbox, text, jsonl"; static */
+
+/** What is replaced on request: "key", "password", "card", "iban", "phone", "email"; "" from
+ * WEFT_REDACTIONS_MAX on. Static. */
+WEFT_API const char *weft_redaction_name(size_t kind);
+
+/* A document as the model sees it in training: pieces, each learnt or only read. */
+typedef struct weft_document {
+    struct weft_document_piece {
+        char *text; /* special tokens are written out */
+        bool learnt;
+    } * pieces;
+    size_t piece_count;
+    int64_t token_count, target_count; /* target: a token that is learnt */
+    bool conversation, held_out;
+} weft_document;
+
+/** How many documents with something to learn a data set has. */
+WEFT_API int64_t weft_dataset_document_count(const weft_dataset *dataset);
+
+/** Tokens of document number index; 0 if there is none. */
+WEFT_API int64_t weft_dataset_document_tokens(const weft_dataset *dataset, int64_t index);
+
+/**
+ * Document number index (from 0), in the order of the files.
+ *
+ * @param out  Receives it; the caller frees it with weft_document_free.
+ * @return WEFT_OK; WEFT_ERR_RANGE (no such document), _MEMORY.
+ */
+WEFT_API int weft_dataset_document(const weft_dataset *dataset, int64_t index, weft_document *out,
+                                   weft_error *err);
+WEFT_API void weft_document_free(weft_document *document); /* a cleared one is allowed */
 
 /* ---- Training ------------------------------------------------------------------------------ */
 

@@ -1,84 +1,14 @@
-/* The public functions about data sets, training and evaluation. */
+/* The public functions about training and evaluation. */
 #include "weft_impl.h"
 
 #include "base/os.h"
-#include "ingest/ingest.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_WINDOW       512
 #define DEFAULT_MICRO_TOKENS 256
-
-const char *weft_source_names(void) {
-    return ingest_source_names();
-}
-
-_Static_assert(WEFT_SKIPS_MAX >= INGEST_SKIPS_MAX, "every reason fits the report");
-
-static void fill_report(weft_dataset_report *out, const ingest_report *found, const dataset *d) {
-    *out = (weft_dataset_report){.file_count = found->file_count,
-                                 .document_count = found->document_count,
-                                 .text_bytes = found->text_bytes,
-                                 .skip_count = found->skip_count};
-    snprintf(out->kind, sizeof out->kind, "%s", found->kind);
-    for (size_t i = 0; i < found->skip_count; i++) {
-        snprintf(out->skips[i].reason, sizeof out->skips[i].reason, "%s", found->skips[i].reason);
-        snprintf(out->skips[i].first, sizeof out->skips[i].first, "%s", found->skips[i].first);
-        out->skips[i].count = found->skips[i].count;
-    }
-    if (!d) return;
-    dataset_stats s = dataset_statistics(d);
-    out->train_tokens = s.train_tokens;
-    out->train_targets = s.train_targets;
-    out->eval_tokens = s.eval_tokens;
-    out->eval_targets = s.eval_targets;
-    out->empty_documents = s.empty_count;
-    out->cut_documents = s.cut_count;
-    out->longest_tokens = s.longest_tokens;
-    out->train_documents = s.train_documents;
-    out->eval_documents = s.eval_documents;
-}
-
-int weft_dataset_read(const weft_model *base, const char *path, const weft_dataset_options *options,
-                      weft_dataset **out, weft_dataset_report *report, weft_error *err) {
-    static const weft_dataset_options standard = WEFT_DATASET_OPTIONS_DEFAULT;
-    const weft_dataset_options *o = options ? options : &standard;
-    const struct model *m = base->m;
-    ingest_report found = {0};
-    *out = NULL;
-    if (!m->tok) return err_set(err, WEFT_ERR_STATE, "the model file holds no tokenizer");
-    int64_t standard_window = m->cfg.context < DEFAULT_WINDOW ? m->cfg.context : DEFAULT_WINDOW;
-    dataset_options settings = {.context = o->context ? o->context : standard_window,
-                                .mask = o->all_turns ? LOSS_ALL : LOSS_ASSISTANT,
-                                .eval_share = o->eval_share,
-                                .seed = o->seed};
-    if (settings.context > m->cfg.context)
-        return err_set(err, WEFT_ERR_ARGUMENT, "a context of %lld is over the model's %lld",
-                       (long long)settings.context, (long long)m->cfg.context);
-    ingest_options sources = {.as = o->as, .owner = o->owner, .template = o->sentence};
-    weft_dataset *d = calloc(1, sizeof *d);
-    if (!d) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
-    d->context = settings.context;
-    d->tok = m->tok;
-    int rc = dataset_create(m->tok, m->chat, &settings, &d->d, err);
-    if (!rc) rc = ingest_path(path, &sources, dataset_add, d->d, &found, err);
-    if (!rc) rc = dataset_finish(d->d, err);
-    if (report) fill_report(report, &found, rc ? NULL : d->d);
-    if (rc) weft_dataset_free(&d);
-    *out = d;
-    return rc;
-}
-
-void weft_dataset_free(weft_dataset **handle) {
-    weft_dataset *d = *handle;
-    if (!d) return;
-    dataset_free(&d->d);
-    free(d);
-    *handle = NULL;
-}
 
 weft_train_options weft_train_options_default(void) {
     return (weft_train_options){.epochs = 2,

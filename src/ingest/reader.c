@@ -68,21 +68,24 @@ static int pass_on(ingest_reader *r, const ingest_document *document, size_t siz
  * placeholder may be longer than what it stands for) is still taken. */
 static int redact_and_pass_on(ingest_reader *r, ingest_document document, size_t size_bytes) {
     bytes text = {0};
+    uint64_t found[INGEST_REDACTIONS] = {0}, before = r->report->document_count;
     size_t count = document.message_count;
     ingest_message *messages = calloc(count + 1, sizeof *messages);
     bytes *contents = calloc(count + 1, sizeof *contents);
     bool ok = messages && contents;
     if (ok && document.text) {
-        ok = redact_text(document.text, &text, r->report->redactions);
+        ok = redact_text(document.text, &text, found);
         document.text = text.data;
     }
     for (size_t i = 0; ok && i < count; i++) {
         const ingest_message *m = &document.messages[i];
-        ok = redact_text(m->content, &contents[i], r->report->redactions);
+        ok = redact_text(m->content, &contents[i], found);
         messages[i] = (ingest_message){m->role, contents[i].data};
     }
     document.messages = messages;
     int rc = ok ? pass_on(r, &document, size_bytes) : reader_no_memory(r);
+    if (r->report->document_count > before) /* and not in what was left out */
+        for (size_t i = 0; i < INGEST_REDACTIONS; i++) r->report->redactions[i] += found[i];
     for (size_t i = 0; contents && i < count; i++) bytes_free(&contents[i]);
     bytes_free(&text);
     free(contents);

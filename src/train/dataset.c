@@ -31,7 +31,7 @@ static int check_options(const dataset_options *o, weft_error *err) {
     if (!(o->eval_share >= 0 && o->eval_share <= 0.5))
         return err_set(err, WEFT_ERR_ARGUMENT, "the held-out share is %g; it must be 0 to 0.5",
                        o->eval_share);
-    if (o->mask != LOSS_ASSISTANT && o->mask != LOSS_ALL)
+    if (o->mask != LOSS_ASSISTANT && o->mask != LOSS_ALL && o->mask != LOSS_COMPLETION)
         return err_set(err, WEFT_ERR_ARGUMENT, "the loss mask %d is unknown", (int)o->mask);
     return WEFT_OK;
 }
@@ -167,6 +167,13 @@ static int add_text(dataset *d, const char *text, weft_error *err) {
     return rc;
 }
 
+/* Of all turns in the mask keep the last. */
+static void keep_last_turn(uint8_t *mask, size_t count) {
+    while (count && !mask[count - 1]) count--;
+    while (count && mask[count - 1]) count--;
+    memset(mask, 0, count);
+}
+
 static int add_conversation(dataset *d, const ingest_document *document, weft_error *err) {
     if (!d->chat)
         return err_set(
@@ -184,6 +191,7 @@ static int add_conversation(dataset *d, const ingest_document *document, weft_er
                          &mask, &count, err);
     free(messages);
     if (rc) return rc;
+    if (d->options.mask == LOSS_COMPLETION) keep_last_turn(mask, count);
     rc = add_spans(d, tokens, mask, d->options.mask == LOSS_ALL, 0, count, -1, err);
     free(tokens);
     free(mask);
@@ -393,6 +401,11 @@ dataset_example dataset_document(const dataset *d, int64_t index) {
                              .label = doc->label,
                              .conversation = doc->conversation,
                              .held_out = doc->held_out};
+}
+
+dataset_row dataset_document_row(const dataset *d, int64_t index) {
+    const stored_document *doc = &d->documents[index];
+    return (dataset_row){d->ids + doc->begin, d->targets + doc->begin, doc->count};
 }
 
 int32_t dataset_label_count(const dataset *d) {

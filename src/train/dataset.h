@@ -15,7 +15,11 @@
                                 */
 
 /* What is learnt of a conversation. */
-typedef enum loss_mask { LOSS_ASSISTANT, LOSS_ALL } loss_mask;
+typedef enum loss_mask {
+    LOSS_ASSISTANT,  /* the assistant's turns */
+    LOSS_ALL,        /* every token */
+    LOSS_COMPLETION  /* the assistant's last turn */
+} loss_mask;
 
 typedef struct dataset_options {
     int64_t context;   /* longest window in tokens; a longer document is cut into several */
@@ -83,6 +87,13 @@ typedef struct dataset_example {
 } dataset_example;
 int64_t dataset_document_count(const dataset *d); /* those with something to learn */
 dataset_example dataset_document(const dataset *d, int64_t index); /* after dataset_finish */
+
+/* A document as it is trained: ids and targets (token_count each), borrowed from the data set. */
+typedef struct dataset_row {
+    const int32_t *ids, *targets;
+    int64_t token_count;
+} dataset_row;
+dataset_row dataset_document_row(const dataset *d, int64_t index);
 
 /* Labels of documents: 0 where there are none, or more than DATASET_LABELS_MAX different ones. */
 int32_t dataset_label_count(const dataset *d);
