@@ -19,8 +19,9 @@ static inline void calendar_date(int number, char out[CALENDAR_DATE_BYTES]) {
     int year = number / 366, month = 12; /* then forward to the right one */
     while (calendar_day(year + 1, 1, 1) <= number) year++;
     while (month > 1 && calendar_day(year, month, 1) > number) month--;
-    snprintf(out, CALENDAR_DATE_BYTES, "%04d-%02d-%02d", year % 10000, month,
-             number - calendar_day(year, month, 1) + 1);
+    int day = number - calendar_day(year, month, 1) + 1;
+    snprintf(out, CALENDAR_DATE_BYTES, "%04u-%02u-%02u", (unsigned)year % 10000,
+             (unsigned)month % 100, (unsigned)day % 100);
 }
 
 #endif
