@@ -21,7 +21,7 @@ static int find_first(ingest_reader *r, csv_reader *c, size_t width) {
     for (;;) {
         if (!csv_next(c)) return reader_no_memory(r);
         if (c->done) return WEFT_OK;
-        if (c->line == 1 && !strncmp(c->cells[0].data, "sep=", 4)) continue;
+        if (!c->bad && c->line == 1 && !strncmp(c->cells[0].data, "sep=", 4)) continue;
         if (c->bad)
             skip(r, c, c->bad);
         else if (c->count != width)
