@@ -62,7 +62,36 @@ static int measure(learn_run *r, weft_error *err) {
     double evals = 1 + (r->s.eval_every ? (double)(r->plan.step_count / r->s.eval_every) : 1);
     double tokens =
         (double)r->report.train_tokens * epochs + (double)r->report.eval_tokens * evals / 3;
+    if (r->replay) tokens /= 1 - r->s.replay_share;
     r->estimate_s = tokens / r->tokens_per_s;
+    return WEFT_OK;
+}
+
+/* A file's absolute path, which a run resumed from another folder finds too; other texts stay. */
+static const char *make_absolute(const char *text, char path[PATH_BYTES]) {
+    char *full = realpath(text, NULL);
+    snprintf(path, PATH_BYTES, "%s", full ? full : text);
+    free(full);
+    return path;
+}
+
+/* What the run begins with and what it replays, where they are asked for. */
+static int prepare_others(learn_run *r, weft_train_options *train, weft_error *err) {
+    char path[PATH_BYTES];
+    if (r->s.from) {
+        r->s.from = make_absolute(r->s.from, r->from_path);
+        TRY(adapter_find(r->s.from, path, err));
+        TRY(weft_adapter_load(r->model, path, &r->from, err));
+    }
+    if (r->s.replay) {
+        weft_dataset_options options = learn_replay_options(&r->s);
+        weft_dataset_report report;
+        r->s.replay = make_absolute(r->s.replay, r->replay_path);
+        TRY(weft_dataset_read(r->model, r->s.replay, &options, &r->replay, &report, err));
+        learn_show_replay(r, &report);
+    }
+    train->from = r->from;
+    train->replay = r->replay;
     return WEFT_OK;
 }
 
@@ -70,16 +99,15 @@ static int prepare(learn_run *r, weft_error *err) {
     weft_dataset_options data = learn_dataset_options(&r->s);
     weft_train_options train = learn_train_options(&r->s);
     TRY(model_open(&r->s.model, &r->model, r->model_path, err));
-    char *full = realpath(r->model_path, NULL);
-    if (full) snprintf(r->model_path, sizeof r->model_path, "%s", full);
-    free(full);
-    full = realpath(r->path, NULL);
-    snprintf(r->full_path, sizeof r->full_path, "%s", full ? full : r->path);
-    free(full);
+    char found[PATH_BYTES];
+    strcpy(found, r->model_path);
+    make_absolute(found, r->model_path);
+    make_absolute(r->path, r->full_path);
     int rc = weft_dataset_read(r->model, r->path, &data, &r->data, &r->report, err);
     if (rc && r->out) learn_show_skips(r->out, &r->report);
     if (rc) return rc;
     learn_show_data(r);
+    TRY(prepare_others(r, &train, err));
     TRY(weft_trainer_create(r->model, r->data, &train, r->s.dry_run ? NULL : r->paths.checkpoint,
                             &r->trainer, &r->plan, err));
     return check_memory(r, err);
@@ -172,6 +200,8 @@ static void close_run(learn_run *r) {
     weft_store_close(&r->store);
     weft_trainer_free(&r->trainer);
     weft_dataset_free(&r->data);
+    weft_dataset_free(&r->replay);
+    weft_adapter_free(&r->from);
     weft_model_free(&r->model);
     json_decref(r->record);
     json_decref(r->answers);
@@ -180,7 +210,11 @@ static void close_run(learn_run *r) {
 }
 
 int cmd_learn(int argc, char **argv) {
-    learn_run r = {.s = learn_settings_default(), .lock = -1, .shown_percent = -1};
+    learn_run r = {.s = learn_settings_default(),
+                   .lock = -1,
+                   .shown_percent = -1,
+                   .replay_before = NAN,
+                   .replay_after = NAN};
     const char *argument, *missing = NULL;
     option_outcome outcome = options_parse(&learn_command, argc, argv, &r.s, &argument);
     if (outcome != OPTIONS_GO) return outcome == OPTIONS_HELP ? report_finish(EXIT_OK) : EXIT_USAGE;

@@ -12,11 +12,11 @@
 
 typedef struct learn_settings {
     model_settings model;
-    const char *name, *as, *owner, *sentence, *targets, *from;
+    const char *name, *as, *owner, *sentence, *targets, *from, *replay;
     int64_t steps, rank, warmup_steps, batch_tokens, accumulate, context, eval_every, patience,
         checkpoint_every, seed, samples;
     double epochs, rate, alpha, dropout, final_rate, eval_share, clip, weight_decay, beta1, beta2,
-        epsilon;
+        epsilon, replay_share;
     uint64_t memory_bytes;
     int schedule, recompute;
     bool rslora, all_turns, dry_run, resume, force, json, json_lines, quiet;
@@ -26,6 +26,7 @@ extern const command_spec learn_command;
 
 learn_settings learn_settings_default(void);
 weft_train_options learn_train_options(const learn_settings *s);
+weft_dataset_options learn_replay_options(const learn_settings *s);
 weft_dataset_options learn_dataset_options(const learn_settings *s);
 
 /* All that a run holds; learn_run_close in cmd_learn.c frees it. */
@@ -33,13 +34,15 @@ typedef struct learn_run {
     learn_settings s;
     const char *path; /* what is learnt from */
     char full_path[PATH_BYTES], model_path[PATH_BYTES];
+    char from_path[PATH_BYTES], replay_path[PATH_BYTES]; /* what the settings name, absolute */
     char resume_with[256]; /* the command that goes on with this run */
     weft_adapter_paths paths;
     char own_name[65];             /* made of the path, where no --name was given */
     json_t *record;                /* run.json; NULL where there is none */
     json_t *answers, *sample_rows; /* measured at the end; NULL = not */
     weft_model *model;
-    weft_dataset *data;
+    weft_dataset *data, *replay;
+    weft_adapter *from;
     weft_trainer *trainer;
     weft_dataset_report report;
     weft_plan plan;
@@ -50,6 +53,7 @@ typedef struct learn_run {
     int64_t run_id;
     double seconds_before; /* at work, before this process */
     bool stopped_early;
+    double replay_before, replay_after; /* held-out loss of the replayed text; NaN = none */
     FILE *out; /* for people; NULL = say nothing */
     int lock;
 } learn_run;
@@ -89,6 +93,7 @@ void learn_measure(learn_run *r);
 /* ---- what is shown ---- */
 
 void learn_show_data(const learn_run *r);
+void learn_show_replay(const learn_run *r, const weft_dataset_report *report);
 void learn_show_plan(const learn_run *r);
 int learn_show_event(void *run, const weft_train_event *event); /* a weft_train_callback */
 void learn_show_learnt(const learn_run *r);

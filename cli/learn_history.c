@@ -23,6 +23,10 @@ static int find_parent(const learn_run *r, int64_t *parent, weft_error *err) {
     if (!r->s.from || strchr(r->s.from, '/')) return WEFT_OK;
     TRY(weft_store_get_adapter(r->store, r->s.from, &record, err));
     *parent = record.run;
+    if (r->out && record.base_fingerprint &&
+        record.base_fingerprint != weft_model_fingerprint(r->model))
+        fprintf(r->out, "note: '%s' was learnt with another model file (%s)\n", r->s.from,
+                record.base_model);
     return WEFT_OK;
 }
 
@@ -43,6 +47,21 @@ static int begin(learn_run *r, weft_error *err) {
     return rc;
 }
 
+/* What was measured before this process took the run over. */
+static int find_replay_loss(learn_run *r, weft_error *err) {
+    weft_run_point *points;
+    size_t count;
+    int64_t done = weft_trainer_history(r->trainer).step_count;
+    TRY(weft_run_points(r->store, r->run_id, &points, &count, err));
+    for (size_t i = 0; i < count && points[i].step <= done; i++) {
+        if (!isfinite(points[i].replay_eval_loss)) continue;
+        if (isnan(r->replay_before)) r->replay_before = points[i].replay_eval_loss;
+        r->replay_after = points[i].replay_eval_loss;
+    }
+    weft_free(points);
+    return WEFT_OK;
+}
+
 int learn_history_open(learn_run *r, weft_error *err) {
     weft_run run;
     int64_t id = json_integer_value(json_object_get(r->record, "run"));
@@ -50,6 +69,7 @@ int learn_history_open(learn_run *r, weft_error *err) {
     if (!r->s.resume || weft_run_get(r->store, id, &run, err)) return begin(r, err);
     r->run_id = id;
     r->seconds_before = run.seconds;
+    TRY(find_replay_loss(r, err));
     return weft_run_resume(r->store, id, weft_trainer_history(r->trainer).step_count, err);
 }
 
@@ -62,11 +82,17 @@ void learn_history_event(learn_run *r, const weft_train_event *e) {
     weft_run_point p = {e->step, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     weft_error err;
     if (e->kind == WEFT_EVENT_EARLY_STOP) r->stopped_early = true;
+    if (e->kind == WEFT_EVENT_EVALUATION && isfinite(e->replay_loss)) {
+        if (isnan(r->replay_before)) r->replay_before = e->replay_loss;
+        r->replay_after = e->replay_loss;
+    }
     if (!r->store || (e->kind != WEFT_EVENT_STEP && e->kind != WEFT_EVENT_EVALUATION)) return;
     if (e->kind == WEFT_EVENT_EVALUATION) {
         p.eval_loss = e->loss;
+        p.replay_eval_loss = e->replay_loss;
     } else {
         p.loss = e->loss;
+        p.replay_loss = e->replay_loss;
         p.rate = e->rate;
         p.grad_norm = e->grad_norm;
         p.tokens_per_s = e->tokens_per_s;

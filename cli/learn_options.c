@@ -33,6 +33,8 @@ static const option_spec learn_table[] = {
      false},
     {"targets", 0, OPTION_TEXT, PLACE(targets), "LIST", 0, 0,
      "projections that learn: all, attn, mlp, or q_proj,v_proj,...", false},
+    {"from", 0, OPTION_TEXT, PLACE(from), "NAME", 0, 0,
+     "continue from what was learnt under NAME (or a file): its rank and projections stay", false},
     {.kind = OPTION_HEADING, .help = "The data"},
     {"as", 0, OPTION_TEXT, PLACE(as), "KIND", 0, 0,
      "read PATH as this kind (mbox, csv, pdf, ...); otherwise it is recognised", false},
@@ -45,6 +47,10 @@ static const option_spec learn_table[] = {
      "learn what every side says, not only the assistant", false},
     {"context", 'c', OPTION_WHOLE, PLACE(context), "TOKENS", 0, INT32_MAX,
      "longest example; 0 = 512 or the model's, whichever is less", false},
+    {"replay", 0, OPTION_TEXT, PLACE(replay), "PATH", 0, 0,
+     "general text, mixed in against forgetting; its loss is shown on its own", false},
+    {"replay-share", 0, OPTION_NUMBER, PLACE(replay_share), "SHARE", 0.001, 0.9,
+     "of what is learnt that is replayed", false},
     {"eval-share", 0, OPTION_NUMBER, PLACE(eval_share), "SHARE", 0, 0.5,
      "of the documents held out to measure with", false},
     {"seed", 0, OPTION_WHOLE, PLACE(seed), "N", 0, 9007199254740992.0, "of all that is random",
@@ -116,6 +122,7 @@ learn_settings learn_settings_default(void) {
                             .beta2 = t.beta2,
                             .epsilon = t.epsilon,
                             .memory_bytes = t.memory_bytes,
+                            .replay_share = t.replay_share,
                             .schedule = (int)t.schedule,
                             .recompute = (int)t.recompute,
                             .samples = 2,
@@ -147,7 +154,15 @@ weft_train_options learn_train_options(const learn_settings *s) {
                                 .patience = s->patience,
                                 .checkpoint_every = s->checkpoint_every,
                                 .recompute = (weft_recompute)s->recompute,
-                                .memory_bytes = s->memory_bytes};
+                                .memory_bytes = s->memory_bytes,
+                                .replay_share = s->replay_share};
+}
+
+weft_dataset_options learn_replay_options(const learn_settings *s) {
+    weft_dataset_options options = WEFT_DATASET_OPTIONS_DEFAULT;
+    options.context = s->context;
+    options.seed = (uint64_t)s->seed;
+    return options;
 }
 
 weft_dataset_options learn_dataset_options(const learn_settings *s) {

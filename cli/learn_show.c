@@ -46,6 +46,15 @@ void learn_show_data(const learn_run *r) {
     if (!d->eval_documents) fprintf(r->out, "  nothing is held out: the gain cannot be measured\n");
 }
 
+void learn_show_replay(const learn_run *r, const weft_dataset_report *d) {
+    char a[REPORT_TEXT * 2], b[REPORT_TEXT * 2];
+    if (!r->out) return;
+    learn_show_skips(r->out, d);
+    fprintf(r->out, "  replayed, %.3g%% of what is learnt: %s, %s from %s\n",
+            100 * r->s.replay_share, report_plural(d->train_documents, "document", a),
+            report_plural(d->train_tokens, "token", b), r->s.replay);
+}
+
 json_t *learn_data_json(const weft_dataset_report *d) {
     json_t *skips = json_array();
     for (size_t i = 0; i < d->skip_count; i++)
@@ -113,11 +122,12 @@ static void event_json(const weft_train_event *e) {
     static const char *const kinds[] = {"step", "evaluation", "checkpoint", "resumed",
                                         "early_stop"};
     json_t *root = json_pack(
-        "{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "event", kinds[e->kind], "step",
+        "{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "event", kinds[e->kind], "step",
         (json_int_t)e->step, "steps", (json_int_t)e->step_count, "epoch", report_number(e->epoch),
-        "loss", report_number(e->loss), "best_loss", report_number(e->best_loss), "grad_norm",
-        report_number(e->grad_norm), "rate", report_number(e->rate), "tokens_per_s",
-        report_number(e->tokens_per_s), "seconds_left", report_number(e->seconds_left));
+        "loss", report_number(e->loss), "replay_loss", report_number(e->replay_loss), "best_loss",
+        report_number(e->best_loss), "grad_norm", report_number(e->grad_norm), "rate",
+        report_number(e->rate), "tokens_per_s", report_number(e->tokens_per_s), "seconds_left",
+        report_number(e->seconds_left));
     report_json(root, true);
 }
 
@@ -201,6 +211,9 @@ void learn_show_gain(const learn_run *r) {
             "\n  perplexity %.1f before, %.1f after\n",
             h.first_eval, h.best_eval, change_percent(&h), h.best_step, h.step_count,
             exp(h.first_eval), exp(h.best_eval));
+    if (isfinite(r->replay_after))
+        fprintf(r->out, "  loss on held-out text of %s: %.4f before, %.4f at the end\n",
+                r->s.replay, r->replay_before, r->replay_after);
     if (h.best_step == 0)
         fprintf(r->out,
                 "  nothing was gained, so the adapter is empty: try a lower --rate or more text\n");
@@ -218,13 +231,14 @@ json_t *learn_result_json(const learn_run *r) {
     weft_history h = weft_trainer_history(r->trainer);
     double last = h.step_count ? (double)h.losses[h.step_count - 1] : NAN;
     json_t *root = json_pack(
-        "{s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:o, s:I}", "run", (json_int_t)r->run_id,
-        "steps", (json_int_t)h.step_count, "tokens", (json_int_t)h.tokens_seen, "stopped_early",
-        r->stopped_early, "last_loss", report_number(last), "eval_loss_before",
-        report_number(h.first_eval), "eval_loss_after", report_number(h.best_eval),
-        "eval_change_percent", report_number(change_percent(&h)), "best_step",
-        (json_int_t)h.best_step, "seconds", report_number(seconds_taken(r)), "peak_memory_bytes",
-        (json_int_t)os_peak_rss_bytes());
+        "{s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I}", "run",
+        (json_int_t)r->run_id, "steps", (json_int_t)h.step_count, "tokens",
+        (json_int_t)h.tokens_seen, "stopped_early", r->stopped_early, "last_loss",
+        report_number(last), "eval_loss_before", report_number(h.first_eval), "eval_loss_after",
+        report_number(h.best_eval), "eval_change_percent", report_number(change_percent(&h)),
+        "best_step", (json_int_t)h.best_step, "replay_loss_before", report_number(r->replay_before),
+        "replay_loss_after", report_number(r->replay_after), "seconds",
+        report_number(seconds_taken(r)), "peak_memory_bytes", (json_int_t)os_peak_rss_bytes());
     if (r->answers) json_object_set(root, "answers", r->answers);
     if (r->sample_rows) json_object_set(root, "samples", r->sample_rows);
     return root;

@@ -256,6 +256,21 @@ WEFT_API int weft_adapter_save(const weft_adapter *adapter, const weft_model *mo
                                weft_error *err);
 WEFT_API void weft_adapter_free(weft_adapter **adapter);
 
+/**
+ * Several adapters as one, whose effect is the weighted sum of theirs.
+ *
+ * @param adapters  1 to 8, loaded for this model; projections that one lacks are absent in it.
+ * @param weights   One each; 1 = as trained.
+ * @param rank      0: exact, the ranks add up. Otherwise the nearest adapter of at most that rank
+ *                  (singular value decomposition).
+ * @param error     Receives what is lost of the sum's Frobenius norm, 0 to 1; may be NULL.
+ * @return WEFT_OK; WEFT_ERR_ARGUMENT (a weight that is no number, another model's adapter), _RANGE
+ * (the ranks add up to over 1024), _MEMORY.
+ */
+WEFT_API int weft_adapter_blend(const weft_model *model, const weft_adapter *const *adapters,
+                                const float *weights, size_t count, int32_t rank,
+                                weft_adapter **blended, double *error, weft_error *err);
+
 typedef struct weft_adapter_info {
     int32_t rank;
     float alpha;
@@ -491,6 +506,12 @@ typedef struct weft_train_options {
     int64_t eval_every, patience, checkpoint_every; /* steps; evaluations; steps. 0 = off */
     weft_recompute
         recompute; /* keep layer inputs only and compute the rest again; auto: if memory asks */
+    const struct weft_adapter *from;   /* begin with these parameters and this shape, instead of a
+                                        * fresh adapter of rank, alpha, rslora and targets; NULL =
+                                        * do not; borrowed for the call */
+    const struct weft_dataset *replay; /* general text mixed in against forgetting, or NULL;
+                                        * outlives the trainer */
+    double replay_share;               /* of the micro-batches, above 0 to 0.9 */
     uint64_t memory_bytes; /* that auto may plan with; all but the weights; 0 = 192 MiB */
 } weft_train_options;
 
@@ -523,6 +544,7 @@ typedef struct weft_train_event {
     weft_event_kind kind;
     int64_t step, step_count;
     double epoch, loss, best_loss, grad_norm, rate, tokens_per_s, seconds_left;
+    double replay_loss; /* as loss, of the replayed text; NaN where there was none */
 } weft_train_event;
 
 /** Called after each event; non-zero stops: the state is saved and the run returns

@@ -127,6 +127,27 @@ int weft_adapter_save(const weft_adapter *a, const weft_model *base, weft_adapte
     return adapter_save_gguf(a->a, &base->m->cfg, path, base_name, err);
 }
 
+int weft_adapter_blend(const weft_model *base, const weft_adapter *const *adapters,
+                       const float *weights, size_t count, int32_t rank, weft_adapter **out,
+                       double *error, weft_error *err) {
+    const adapter *parts[ADAPTER_BLEND_MAX] = {NULL};
+    double lost = 0;
+    *out = NULL;
+    for (size_t i = 0; i < count && i < ADAPTER_BLEND_MAX; i++) {
+        parts[i] = adapters[i]->a;
+        if (parts[i]->be != base->be)
+            return err_set(err, WEFT_ERR_ARGUMENT, "adapter %zu is loaded for another model",
+                           i + 1);
+    }
+    weft_adapter *a = calloc(1, sizeof *a);
+    if (!a) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
+    int rc = adapter_blend(&base->m->cfg, parts, weights, count, rank, &a->a, &lost, err);
+    if (rc) weft_adapter_free(&a);
+    if (error) *error = lost;
+    *out = a;
+    return rc;
+}
+
 void weft_adapter_free(weft_adapter **handle) {
     weft_adapter *a = *handle;
     if (!a) return;

@@ -64,6 +64,8 @@ void plan_make(const weft_model *base, const weft_dataset *data, const adapter_s
     const struct model *m = base->m;
     const config *c = &m->cfg;
     int64_t longest = dataset_window_max(data->d);
+    if (inner->replay && dataset_window_max(inner->replay) > longest)
+        longest = dataset_window_max(inner->replay);
     step_options step = {.micro_tokens = inner->micro_tokens,
                          .positions_max = longest,
                          .smooth = inner->smooth,
@@ -74,15 +76,15 @@ void plan_make(const weft_model *base, const weft_dataset *data, const adapter_s
     uint64_t flat = floats * sizeof(float), tokens = (uint64_t)inner->micro_tokens;
     training_extent extent = extent_of(m, shape, inner, longest);
     bool best = dataset_statistics(data->d).eval_windows > 0;
-    *plan = (weft_plan){.trainable_count = (int64_t)floats,
-                        .trainable_share =
-                            (double)floats / (double)(info.ternary_count + info.dense_count),
-                        .weight_bytes = info.mapped_bytes + info.resident_bytes,
-                        .adapter_bytes = flat,
-                        .optimiser_bytes = 3 * flat, /* gradients and two moments */
-                        .data_bytes = dataset_bytes(data->d),
-                        .scratch_bytes = backend_training_scratch_bytes(m->be, &extent),
-                        .adapter_file_bytes = flat};
+    *plan = (weft_plan){
+        .trainable_count = (int64_t)floats,
+        .trainable_share = (double)floats / (double)(info.ternary_count + info.dense_count),
+        .weight_bytes = info.mapped_bytes + info.resident_bytes,
+        .adapter_bytes = flat,
+        .optimiser_bytes = 3 * flat, /* gradients and two moments */
+        .data_bytes = dataset_bytes(data->d) + (inner->replay ? dataset_bytes(inner->replay) : 0),
+        .scratch_bytes = backend_training_scratch_bytes(m->be, &extent),
+        .adapter_file_bytes = flat};
     /* The best parameters so far; the block that a checkpoint is written from (parameters and both
      * moments); a batch's arrays here and in the step. */
     plan->host_bytes =

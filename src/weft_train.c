@@ -27,7 +27,8 @@ weft_train_options weft_train_options_default(void) {
                                 .targets = "all",
                                 .eval_every = 25,
                                 .patience = 4,
-                                .checkpoint_every = 20};
+                                .checkpoint_every = 20,
+                                .replay_share = 0.1};
 }
 
 static int check_options(const weft_train_options *o, weft_error *err) {
@@ -51,6 +52,8 @@ static trainer_options inner_options(const weft_train_options *o, const weft_mod
                                      const weft_dataset *data) {
     static const schedule schedules[] = {SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT};
     int64_t longest = dataset_window_max(data->d);
+    if (o->replay && dataset_window_max(o->replay->d) > longest)
+        longest = dataset_window_max(o->replay->d);
     int64_t micro = o->micro_tokens ? o->micro_tokens : DEFAULT_MICRO_TOKENS;
     return (trainer_options){.steps = o->steps,
                              .epochs = o->epochs,
@@ -70,7 +73,28 @@ static trainer_options inner_options(const weft_train_options *o, const weft_mod
                              .patience = o->patience,
                              .checkpoint_every = o->checkpoint_every,
                              .dropout = (float)o->dropout,
+                             .replay = o->replay ? o->replay->d : NULL,
+                             .replay_share = o->replay_share,
                              .smooth = base->smooth};
+}
+
+/* What the adapter of a run is to be: as the options say, or as the one to begin with is. */
+static int choose_shape(const weft_train_options *o, const weft_model *base, adapter_settings *s,
+                        weft_error *err) {
+    TRY(target_parse(o->targets ? o->targets : "all", &s->targets, err));
+    if (!o->from) return WEFT_OK;
+    const adapter *from = o->from->a;
+    if (from->be != base->be)
+        return err_set(err, WEFT_ERR_ARGUMENT, "the adapter to begin with is another model's");
+    s->rank = from->rank;
+    s->targets = from->targets;
+    return WEFT_OK;
+}
+
+static int make_adapter(const weft_train_options *o, const weft_model *base,
+                        const adapter_settings *shape, adapter **out, weft_error *err) {
+    if (o->from) return adapter_copy(o->from->a, out, err);
+    return adapter_create(&base->m->cfg, base->be, shape, out, err);
 }
 
 int weft_trainer_create(const weft_model *base, const weft_dataset *data,
@@ -83,7 +107,7 @@ int weft_trainer_create(const weft_model *base, const weft_dataset *data,
     weft_plan unused;
     *out = NULL;
     TRY(check_options(o, err));
-    TRY(target_parse(o->targets ? o->targets : "all", &shape.targets, err));
+    TRY(choose_shape(o, base, &shape, err));
     weft_trainer *t = calloc(1, sizeof *t);
     if (!t) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     t->model = base;
@@ -91,7 +115,7 @@ int weft_trainer_create(const weft_model *base, const weft_dataset *data,
     t->options = inner_options(o, base, data);
     plan_wishes wishes = {o->recompute, o->memory_bytes, checkpoint != NULL};
     plan_make(base, data, &shape, &wishes, &t->options, plan ? plan : &unused);
-    int rc = adapter_create(&base->m->cfg, base->be, &shape, &t->adapter.a, err);
+    int rc = make_adapter(o, base, &shape, &t->adapter.a, err);
     if (!rc)
         rc = trainer_create(base->m, data->d, t->adapter.a, &t->options, checkpoint, &t->t, err);
     if (rc) {
@@ -134,6 +158,7 @@ static int forward_event(void *context, const trainer_event *e) {
                               .epoch = e->epoch,
                               .loss = e->loss,
                               .best_loss = e->best_loss,
+                              .replay_loss = e->replay_loss,
                               .grad_norm = e->grad_norm,
                               .rate = e->rate,
                               .tokens_per_s = e->tokens_per_s,

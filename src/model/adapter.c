@@ -21,7 +21,7 @@ static size_t pair_count(const adapter *a) {
 }
 
 /* An adapter without pairs or memory on the device. */
-static int adapter_begin(const config *c, backend *be, adapter **out, weft_error *err) {
+int adapter_begin(const config *c, backend *be, adapter **out, weft_error *err) {
     adapter *a = calloc(1, sizeof *a);
     if (a) a->pairs = calloc((size_t)c->layer_count * TARGET_COUNT, sizeof *a->pairs);
     if (!a || !a->pairs) {
@@ -36,7 +36,7 @@ static int adapter_begin(const config *c, backend *be, adapter **out, weft_error
 }
 
 /* Give every pair its place, from the ranks; fills targets and param_count. */
-static void place_pairs(adapter *a, const config *c) {
+void adapter_place_pairs(adapter *a, const config *c) {
     size_t at = 0;
     for (size_t i = 0; i < pair_count(a); i++) {
         lora_pair *pair = &a->pairs[i];
@@ -52,7 +52,7 @@ static void place_pairs(adapter *a, const config *c) {
 }
 
 /* Move params to a device buffer of their size; the last step of making an adapter. */
-static int adapter_finish(adapter *a, const float *params, weft_error *err) {
+int adapter_finish(adapter *a, const float *params, weft_error *err) {
     TRY(buffer_create(a->be, a->param_count * sizeof(float), &a->params, err));
     return adapter_set_params(a, params, err);
 }
@@ -96,7 +96,7 @@ int adapter_create(const config *c, backend *be, const adapter_settings *setting
         a->pairs[i].rank = settings->rank;
         a->pairs[i].scale = adapter_scale(settings->alpha, settings->rank, settings->rslora);
     }
-    place_pairs(a, c);
+    adapter_place_pairs(a, c);
     float *params = os_alloc(a->param_count * sizeof *params);
     int rc = params ? WEFT_OK
                     : err_set(err, WEFT_ERR_MEMORY, "no memory for %zu adapter parameters",
@@ -105,6 +105,28 @@ int adapter_create(const config *c, backend *be, const adapter_settings *setting
         fill_a(a, c, settings->seed, params);
         rc = adapter_finish(a, params, err);
     }
+    os_free(params);
+    if (rc)
+        adapter_free(&a);
+    else
+        *out = a;
+    return rc;
+}
+
+int adapter_copy(const adapter *from, adapter **out, weft_error *err) {
+    *out = NULL;
+    adapter *a = calloc(1, sizeof *a);
+    if (!a) return err_set(err, WEFT_ERR_MEMORY, "no memory for an adapter");
+    *a = *from;
+    a->params = NULL;
+    a->pairs = calloc(pair_count(from), sizeof *a->pairs);
+    float *params = os_alloc(from->param_count * sizeof *params);
+    int rc = a->pairs && params ? WEFT_OK
+                                : err_set(err, WEFT_ERR_MEMORY, "no memory for %zu adapter "
+                                          "parameters", from->param_count);
+    if (!rc) memcpy(a->pairs, from->pairs, pair_count(from) * sizeof *a->pairs);
+    if (!rc) rc = adapter_get_params(from, params, err);
+    if (!rc) rc = adapter_finish(a, params, err);
     os_free(params);
     if (rc)
         adapter_free(&a);
@@ -250,7 +272,7 @@ static int take_sources(adapter *a, const config *c, const adapter_source *sourc
         a->pairs[i].scale = sources[i].scale;
         if (a->rank < a->pairs[i].rank) a->rank = a->pairs[i].rank;
     }
-    place_pairs(a, c);
+    adapter_place_pairs(a, c);
     if (!a->targets) return err_set(err, WEFT_ERR_FORMAT, "it holds no LoRA matrices");
     return WEFT_OK;
 }

@@ -46,6 +46,18 @@ static inline const lora_pair *adapter_pair(const adapter *a, int64_t layer, tar
     return &a->pairs[layer * TARGET_COUNT + t];
 }
 
+/* Another of the same shape and parameters, on the same device. */
+int adapter_copy(const adapter *from, adapter **out, weft_error *err);
+
+/* One adapter whose effect is the weighted sum of those of count others, made for models of shape c
+ * and on one device. rank 0: exactly so (up to float32), by putting the matrices beside each other;
+ * their ranks add up to at most ADAPTER_RANK_MAX. Otherwise each pair has at most that rank: the
+ * nearest there is to the sum in the sense of least squares. *error receives what is lost, the
+ * Frobenius norm of the difference as a share of the sum's. The scale of every pair is 1. */
+#define ADAPTER_BLEND_MAX 8
+int adapter_blend(const config *c, const adapter *const *adapters, const float *weights,
+                  size_t count, int32_t rank, adapter **out, double *error, weft_error *err);
+
 /* Load for a model of shape c: a PEFT folder (adapter_config.json + adapter_model.safetensors; r,
  * lora_alpha, use_rslora, rank_pattern, alpha_pattern), or a GGUF adapter file. Tensors of modules
  * that c does not have, wrong shapes, NaN, DoRA, lora biases, modules_to_save, embeddings: an

@@ -1,4 +1,4 @@
-/* What adapter_peft.c and adapter_gguf.c share: an adapter put together from the tensors of a file,
+/* What the files adapter*.c share: an adapter put together from the tensors of a file,
  * and taken apart into tensors for one. Private to adapter*.c. */
 #ifndef WEFT_MODEL_ADAPTER_PARTS_H
 #define WEFT_MODEL_ADAPTER_PARTS_H
@@ -37,6 +37,12 @@ typedef struct adapter_tensors {
 int adapter_tensors_make(const adapter *a, const config *c, const adapter_form *form,
                          const float *fold, adapter_tensors *out, weft_error *err);
 void adapter_tensors_free(adapter_tensors *t);
+
+/* An adapter for a model of shape c without pairs; then, their ranks given, their places (fills
+ * targets and param_count); then their parameters moved to a device buffer. */
+int adapter_begin(const config *c, backend *be, adapter **out, weft_error *err);
+void adapter_place_pairs(adapter *a, const config *c);
+int adapter_finish(adapter *a, const float *params, weft_error *err);
 
 /* alpha / rank, or alpha / sqrt(rank). */
 float adapter_scale(double alpha, int32_t rank, bool rslora);

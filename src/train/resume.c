@@ -107,6 +107,11 @@ void trainer_list_settings(trainer *t) {
     add_whole(t, "eval_every", o->eval_every);
     add_whole(t, "patience", o->patience);
     add_number(t, "dropout", (double)o->dropout, 9);
+    if (o->replay)
+        add(t, "replayed text", "%016" PRIx64, dataset_fingerprint(o->replay));
+    else
+        add(t, "replayed text", "none");
+    add_number(t, "share of replay", o->replay ? o->replay_share : 0, 17);
     add(t, "activation rounding", "%s", o->smooth ? "off" : "on");
 }
 

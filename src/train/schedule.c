@@ -1,4 +1,5 @@
 /* The learning rate of a step, and which of a run's options make sense. */
+#include "train/replay.h"
 #include "train/trainer.h"
 
 #include <inttypes.h>
@@ -60,6 +61,10 @@ int trainer_options_check(const trainer_options *o, weft_error *err) {
     TRY(check_whole("eval_every", o->eval_every, 0, TRAINER_STEPS_MAX, err));
     TRY(check_whole("patience", o->patience, 0, TRAINER_STEPS_MAX, err));
     TRY(check_whole("checkpoint_every", o->checkpoint_every, 0, TRAINER_STEPS_MAX, err));
+    if (o->replay)
+        TRY(check_number("the share of replay", o->replay_share,
+                         o->replay_share > 0 && o->replay_share <= REPLAY_SHARE_MAX,
+                         "above 0, at most 0.9", err));
     return check_number("dropout", o->dropout, o->dropout >= 0 && o->dropout < 1,
                         "at least 0, below 1", err);
 }

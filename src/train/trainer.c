@@ -70,8 +70,11 @@ static int set_up(trainer *t, weft_error *err) {
     TRY(count_steps(t, err));
     TRY(seek_epoch(t, err));
     TRY(micro_batch_create(t->o.micro_tokens, &t->batch, err));
+    int64_t longest = dataset_window_max(t->d);
+    if (t->replay.d && dataset_window_max(t->replay.d) > longest)
+        longest = dataset_window_max(t->replay.d);
     step_options options = {.micro_tokens = t->o.micro_tokens,
-                            .positions_max = dataset_window_max(t->d),
+                            .positions_max = longest,
                             .recompute = t->o.recompute,
                             .smooth = t->o.smooth,
                             .dropout = t->o.dropout};
@@ -91,6 +94,11 @@ int trainer_create(const model *m, const dataset *d, adapter *a, const trainer_o
     t->a = a;
     t->o = *options;
     t->saved_step = -1;
+    t->replay_loss = t->replay_eval_loss = NAN;
+    t->replay = (replay){.d = options->replay,
+                         .share = options->replay_share,
+                         .seed = options->seed,
+                         .micro_tokens = options->micro_tokens};
     int rc = WEFT_OK;
     if (checkpoint_path && !(t->path = strdup(checkpoint_path)))
         rc = err_set(err, WEFT_ERR_MEMORY, "out of memory for the trainer");
@@ -106,6 +114,7 @@ void trainer_free(trainer **out) {
     train_step_free(&t->engine);
     micro_batch_destroy(&t->batch);
     epoch_plan_destroy(&t->plan);
+    replay_destroy(&t->replay);
     free(t->losses);
     free(t->eval_steps);
     free(t->eval_losses);
@@ -179,6 +188,9 @@ static int emit(trainer *t, const listener *to, int kind, double loss, weft_erro
                        .epoch = (double)t->epoch + in_epoch,
                        .loss = loss,
                        .best_loss = t->eval_count ? t->eval_losses[t->best_index] : NAN,
+                       .replay_loss = kind == TRAINER_EVALUATION ? t->replay_eval_loss
+                                      : kind == TRAINER_STEP     ? t->replay_loss
+                                                                 : NAN,
                        .grad_norm = t->grad_norm,
                        .rate = t->rate,
                        .tokens_per_s = t->train_s > 0 ? (double)t->session_tokens / t->train_s : 0,
@@ -210,10 +222,10 @@ static int grow_evals(trainer *t, weft_error *err) {
     return t->best ? WEFT_OK : err_set(err, WEFT_ERR_MEMORY, "out of memory for the best adapter");
 }
 
-static int measure_eval_loss(trainer *t, double *loss, weft_error *err) {
+static int measure_eval_loss(trainer *t, const dataset *d, double *loss, weft_error *err) {
     double sum = 0;
     int64_t targets = 0;
-    for (int64_t i = 0; dataset_fill_eval(t->d, i, t->o.micro_tokens, &t->batch); i++) {
+    for (int64_t i = 0; dataset_fill_eval(d, i, t->o.micro_tokens, &t->batch); i++) {
         double micro_sum;
         TRY(train_step_evaluate(t->engine, &t->batch, &micro_sum, err));
         sum += micro_sum;
@@ -228,7 +240,9 @@ static int evaluate(trainer *t, weft_error *err) {
     uint64_t start = os_clock_ns();
     double loss;
     TRY(grow_evals(t, err));
-    TRY(measure_eval_loss(t, &loss, err));
+    TRY(measure_eval_loss(t, t->d, &loss, err));
+    if (t->replay.d && dataset_statistics(t->replay.d).eval_windows > 0)
+        TRY(measure_eval_loss(t, t->replay.d, &t->replay_eval_loss, err));
     if (!t->eval_count || loss < t->eval_losses[t->best_index]) {
         TRY(adapter_get_params(t->a, t->best, err));
         t->best_index = t->eval_count;
@@ -241,40 +255,57 @@ static int evaluate(trainer *t, weft_error *err) {
 
 /* ------------------------------------------------------------------ a step */
 
-/* Gradients of the step's micro-batches; the last step of an epoch may have fewer. */
-static int accumulate(trainer *t, double *loss_sum, int64_t *targets, int64_t *tokens,
-                      weft_error *err) {
+typedef struct step_sums {
+    double loss;
+    int64_t targets, tokens;
+} step_sums;
+
+/* Gradients of the micro-batch in t->batch. */
+static int add_batch(trainer *t, uint64_t mask, step_sums *sums, weft_error *err) {
+    double loss;
+    TRY(train_step_accumulate(t->engine, &t->batch, mask, &loss, err));
+    sums->loss += loss;
+    sums->targets += t->batch.target_count;
+    sums->tokens += t->batch.tokens;
+    return WEFT_OK;
+}
+
+/* Gradients of the step's micro-batches, the replayed ones after its own; the last step of an epoch
+ * may have fewer. */
+static int accumulate(trainer *t, step_sums *own, step_sums *replayed, weft_error *err) {
     int64_t begin = (t->step - t->epoch_begin) * t->o.accumulate;
     int64_t left = t->plan.micro_count - begin;
     int64_t count = left < t->o.accumulate ? left : t->o.accumulate;
     uint64_t masks = rng_at(rng_split(t->o.seed, STREAM_DROPOUT), (uint64_t)t->step);
     for (int64_t i = 0; i < count; i++) {
-        double micro_sum;
         dataset_fill(t->d, &t->plan, begin + i, &t->batch);
-        TRY(train_step_accumulate(t->engine, &t->batch, rng_at(masks, (uint64_t)i), &micro_sum,
-                                  err));
-        *loss_sum += micro_sum;
-        *targets += t->batch.target_count;
-        *tokens += t->batch.tokens;
+        TRY(add_batch(t, rng_at(masks, (uint64_t)i), own, err));
+    }
+    int64_t first = replay_index(&t->replay, t->step, t->o.accumulate);
+    int64_t end = replay_index(&t->replay, t->step + 1, t->o.accumulate);
+    for (int64_t i = first; i < end; i++) {
+        TRY(replay_fill(&t->replay, i, &t->batch, err));
+        TRY(add_batch(t, rng_at(masks, (uint64_t)(count + i - first)), replayed, err));
     }
     return WEFT_OK;
 }
 
 static int take_step(trainer *t, weft_error *err) {
     uint64_t start = os_clock_ns();
-    double loss_sum = 0;
-    int64_t targets = 0, tokens = 0;
+    step_sums own = {0}, replayed = {0};
     TRY(seek_epoch(t, err));
     TRY(grow((void **)&t->losses, &t->losses_capacity, t->step, sizeof *t->losses, err));
-    TRY(accumulate(t, &loss_sum, &targets, &tokens, err));
+    TRY(accumulate(t, &own, &replayed, err));
     t->rate = schedule_rate(&t->o, t->step, t->step_count);
     optimiser_settings optimiser = t->o.optimiser;
     optimiser.rate = (float)t->rate;
-    TRY(train_step_update(t->engine, &optimiser, t->step + 1, targets, &t->grad_norm, err));
-    t->losses[t->step++] = (float)(loss_sum / (double)targets);
-    t->tokens_seen += tokens;
+    TRY(train_step_update(t->engine, &optimiser, t->step + 1, own.targets + replayed.targets,
+                          &t->grad_norm, err));
+    t->losses[t->step++] = (float)(own.loss / (double)own.targets);
+    t->replay_loss = replayed.targets ? replayed.loss / (double)replayed.targets : NAN;
+    t->tokens_seen += own.tokens + replayed.tokens;
     t->session_steps++;
-    t->session_tokens += tokens;
+    t->session_tokens += own.tokens + replayed.tokens;
     t->train_s += seconds_since(start);
     return WEFT_OK;
 }

@@ -27,6 +27,8 @@ typedef struct trainer_options {
     int64_t checkpoint_every; /* steps; 0 = at the end only */
     float dropout;
     bool recompute, smooth;
+    const dataset *replay; /* general text mixed in, borrowed as the data is; NULL = none */
+    double replay_share;   /* of the micro-batches */
 } trainer_options;
 
 /* A point of the run's history. */
@@ -42,6 +44,7 @@ typedef struct trainer_event {
     double epoch;
     double loss;      /* mean over the step's targets; TRAINER_EVALUATION: held-out loss */
     double best_loss; /* best held-out loss so far; NaN before the first */
+    double replay_loss; /* the same of the replayed text; NaN where there was none */
     double grad_norm, rate;
     double tokens_per_s; /* of this session, evaluation left out */
     double seconds_left; /* estimate */

@@ -3,6 +3,7 @@
 #define WEFT_TRAIN_TRAINER_IMPL_H
 
 #include "train/checkpoint.h"
+#include "train/replay.h"
 #include "train/trainer.h"
 
 struct trainer {
@@ -18,6 +19,8 @@ struct trainer {
     /* The epoch that holds the next step: steps [epoch_begin, epoch_begin + epoch_steps). */
     epoch_plan plan;
     int64_t epoch, epoch_begin, epoch_steps; /* epoch_steps 0: no plan yet */
+
+    replay replay;
 
     /* The state: all that a checkpoint keeps beside parameters and moments. */
     int64_t step, tokens_seen;
@@ -37,6 +40,7 @@ struct trainer {
     int64_t session_steps, session_tokens;
     double train_s, eval_s;
     double grad_norm, rate;
+    double replay_loss, replay_eval_loss; /* of the last step and evaluation; NaN = none */
 
     checkpoint_setting settings[CHECKPOINT_SETTINGS_MAX];
     size_t setting_count;

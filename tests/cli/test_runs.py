@@ -155,6 +155,94 @@ class Interrupted(RunsCase):
         self.fails("runs", "resume", "1", says="learnt anew since")
 
 
+class Composed(RunsCase):
+    """Killing, resuming, stopping early and learning on, on a run made to over-fit."""
+
+    OVERFIT = ["--steps", "4000", "--rate", "0.02", "--schedule", "constant", "--warmup", "0",
+               "--eval-every", "4", "--patience", "3", "--checkpoint-every", "4", *SMALL]
+
+    def talks(self):
+        """A few sentences to learn by heart, and some that have nothing in common with them."""
+        words = "boat goat soup mast sail rope gull cove tide kelp crab oars".split()
+        rows = [{"messages": [{"role": "user", "content": f"Say {i}"},
+                              {"role": "assistant", "content":
+                               f"{words[i % 12]} {words[i * 5 % 12]} {words[i * 7 % 12]} {i * 37}"}]}
+                for i in range(12)]
+        return self.file("talks.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def parameters(self, name):
+        path = self.path("store", "adapters", name, "peft", "adapter_model.safetensors")
+        with open(path, "rb") as f:
+            return f.read()
+
+    def held_out(self, data, name):
+        rows = self.json("eval", data, "--held-out", "--adapter", name, "--context", "32",
+                         "--json")["results"]
+        return rows[1]["loss"]
+
+    def test_all_of_it(self):
+        data = self.talks()
+        self.learn(data, "--name", "whole", *self.OVERFIT)
+        self.kill_at(4, data, "--name", "me", *self.OVERFIT)
+        for step in (8, 12):
+            run = self.start("--name", "me", "--resume")
+            self.wait_for(run, "checkpoint", step)
+            run.kill()
+            run.communicate()
+        self.weft("learn", "--name", "me", "--resume", "-q")
+        whole, me = self.runs()
+        self.assertEqual((whole["state"], me["state"]), ("stopped early", "stopped early"))
+        self.assertEqual((whole["resumed"], me["resumed"]), (0, 3))
+        self.assertEqual(self.parameters("whole"), self.parameters("me"))
+        for key in ("step", "tokens", "best_step", "best_eval_loss", "first_eval_loss",
+                    "last_loss"):
+            self.assertEqual(whole[key], me[key], key)
+        # Over-fitted: later evaluations were worse, and what is kept is the best one's.
+        points = [p for p in self.show(2)["points"] if p["eval_loss"] is not None]
+        self.assertLess(me["best_step"], me["step"])
+        self.assertEqual(points[-1]["step"] - me["best_step"], 12)
+        self.assertGreater(points[-1]["eval_loss"], me["best_eval_loss"])
+        self.assertEqual([p["step"] for p in self.show(2)["points"]], list(range(me["step"] + 1)))
+        self.assertAlmostEqual(self.held_out(data, "me"), me["best_eval_loss"], places=4)
+
+        # Learning on begins where the best was, as a run of its own that names its parent.
+        self.learn(data, "--name", "more", "--from", "me", "--steps", "4", "--rate", "0.0001")
+        run = self.runs()[-1]
+        self.assertEqual((run["parent"], run["adapter"], run["state"]), (2, "more", "finished"))
+        self.assertAlmostEqual(run["first_eval_loss"], me["best_eval_loss"], places=6)
+        self.assertLessEqual(run["best_eval_loss"], run["first_eval_loss"])
+        self.assertIn("after run 2", self.weft("runs")[0])
+        self.assertIn("continues run 2", self.weft("runs", "show", "3")[0])
+
+    def test_from(self):
+        data = self.records()
+        self.learn(data, "--name", "a", "--steps", "4")
+        self.fails("learn", data, "--name", "b", "--from", "nobody", *SMALL,
+                   says="no adapter 'nobody'")
+        # The shape is that of what it continues from, and a killed run goes on.
+        self.kill_at(2, data, "--name", "b", "--from", "a", "--steps", "6", "--checkpoint-every",
+                     "2", "--context", "32", "--rank", "7")
+        self.weft("learn", "--name", "b", "--resume", "-q")
+        self.assertEqual(self.json("info", "b", "--json")["adapter"]["rank"], 2)
+        self.learn(data, "--name", "c", "--from", "a", "--steps", "6", "--checkpoint-every", "2")
+        self.assertEqual(self.runs()[1]["parent"], 1)
+
+    def test_replay(self):
+        data = self.records()
+        general = self.file("general.txt", "The sun is warm. The sea is wide. It rains.\n\n" * 40)
+        rest = [data, "--steps", "12", "--replay", general, "--replay-share", "0.25",
+                "--checkpoint-every", "4", "--eval-every", "6"]
+        out = self.weft("learn", *rest, "--name", "a", *SMALL)[0]
+        self.assertIn("replayed, 25% of what is learnt", out)
+        points = self.show(1)["points"]
+        self.assertEqual(sum(p["replay_loss"] is not None for p in points), 4)
+        self.kill_at(4, *rest, "--name", "b", *SMALL)
+        self.weft("learn", "--name", "b", "--resume", "-q")
+        self.assertEqual(self.parameters("a"), self.parameters("b"))
+        self.fails("learn", *rest, "--name", "c", "--replay-share", "0.95", code=2,
+                   says="--replay-share")
+
+
 class Broken(RunsCase):
     def test_damaged_history(self):
         """A clear error; the adapters stay usable, and moving the file away is all it takes."""
