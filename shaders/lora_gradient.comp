@@ -3,6 +3,7 @@
 // column. x (T, n), g (T, rank), A (count, n).
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #define PUSH \
     uint tokens; uint n; uint rank; uint first_rank; uint count; uint block_tokens; float alpha;
 #include "weft.glsl"
@@ -55,7 +56,7 @@ void main() {
     uint end = min(begin + p.block_tokens, p.tokens), place = min(column, p.n - 1);
 
     vec4 sum[QUADS], weight[QUADS];
-    for (uint q = 0; q < QUADS; q++) {
+    [[unroll]] for (uint q = 0; q < QUADS; q++) {
         sum[q] = vec4(0);
         weight[q] = vec4(0);
         if (DX != DX_NONE && q < RANKS / 4)
@@ -70,13 +71,13 @@ void main() {
         for (uint t = 0; t < tokens; t += UNROLL) {
             float value[UNROLL], gradient[UNROLL];
             uint at[UNROLL];
-            for (uint i = 0; i < UNROLL; i++) {
+            [[unroll]] for (uint i = 0; i < UNROLL; i++) {
                 at[i] = min(first + t + i, end - 1) * p.n + place;
                 value[i] = x[BASE(0) + at[i]];
                 gradient[i] = DX == DX_ADD ? dx[BASE(4) + at[i]] : 0;
             }
-            for (uint i = 0; i < UNROLL; i++) {
-                for (uint q = 0; q < RANKS / 4; q++) {
+            [[unroll]] for (uint i = 0; i < UNROLL; i++) {
+                [[unroll]] for (uint q = 0; q < RANKS / 4; q++) {
                     vec4 row = rows[(t + i) * (RANKS / 4) + q];
                     sum[q] += row * value[i];
                     if (DX != DX_NONE) gradient[i] += dot(row, weight[q]);
@@ -87,7 +88,7 @@ void main() {
         }
     }
     if (column >= p.n) return;
-    for (uint r = 0; r < RANKS; r++)
+    [[unroll]] for (uint r = 0; r < RANKS; r++)
         if (r < p.count)
             partial[BASE(3) + (block * p.count + r) * p.n + column] = p.alpha * sum[r / 4][r % 4];
 }

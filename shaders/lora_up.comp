@@ -1,6 +1,7 @@
 // y (T, n) += scale * h (T, r) B^T, B (n, r): a thread owns a column for TOKENS tokens.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #define PUSH uint tokens; uint n; uint rank; float scale;
 #include "weft.glsl"
 
@@ -41,7 +42,7 @@ void main() {
 
     uint row = BASE(1) + min(column, p.n - 1) * p.rank;
     float sum[MOST];
-    for (uint t = 0; t < MOST; t++) sum[t] = 0;
+    [[unroll]] for (uint t = 0; t < MOST; t++) sum[t] = 0;
     for (uint first = 0; first < p.rank; first += QUADS * 4) {
         uint quads = min((p.rank - first + 3) / 4, QUADS);
         barrier();
@@ -51,12 +52,17 @@ void main() {
             uint rank = first + q * 4;
             vec4 value = vec4(b_at(row, rank), b_at(row, rank + 1), b_at(row, rank + 2),
                               b_at(row, rank + 3));
-            for (uint t = 0; t < TOKENS; t++) sum[t] += dot(rows[t * QUADS + q], value);
+            [[unroll]] for (uint t = 0; t < TOKENS; t++)
+                sum[t] += dot(rows[t * QUADS + q], value);
         }
     }
     if (column >= p.n) return;
-    for (uint t = 0; t < TOKENS; t++) {
-        uint at = BASE(2) + (first_token + t) * p.n + column;
-        if (first_token + t < p.tokens) y[at] += p.scale * sum[t];
+    uint at = BASE(2) + first_token * p.n + column;
+    if (first_token + TOKENS <= p.tokens) { // all are read before one is written
+        [[unroll]] for (uint t = 0; t < TOKENS; t++) sum[t] = y[at + t * p.n] + p.scale * sum[t];
+        [[unroll]] for (uint t = 0; t < TOKENS; t++) y[at + t * p.n] = sum[t];
+        return;
     }
+    [[unroll]] for (uint t = 0; t < TOKENS; t++)
+        if (first_token + t < p.tokens) y[at + t * p.n] += p.scale * sum[t];
 }

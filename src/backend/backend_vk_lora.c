@@ -5,7 +5,7 @@
 
 enum {
     THREADS = 128,
-    GROUPS_WANTED = 512,    /* that keep a large device busy */
+    GROUPS_WANTED = 1024,   /* that keep a large device busy */
     GRADIENT_GROUPS = 1024, /* the same for groups with less to do at once */
     TILE = 8,               /* tokens and ranks of a group of lora_down */
     UP_TOKENS = 16,
@@ -18,7 +18,8 @@ enum {
 typedef struct down_call {
     const char *op;
     view x, w, h;
-    int64_t tokens, n, rank, step_n, step_rank;
+    int64_t tokens, n, rank;
+    bool by_rank; /* W is (r, n) */
     float alpha;
 } down_call;
 
@@ -30,19 +31,21 @@ static uint32_t down_tokens(int64_t tokens, int64_t rank_blocks) {
 }
 
 static void run_down(vk_backend *vk, const down_call *c) {
-    uint32_t ranks = c->tokens * vk_blocks(c->rank, TILE) < THREADS ? 1 : TILE;
+    bool few = c->by_rank && c->tokens * vk_blocks(c->rank, TILE) < THREADS;
+    uint32_t ranks = few ? 1 : TILE;
     int64_t rank_blocks = vk_blocks(c->rank, ranks);
     uint32_t block = down_tokens(c->tokens, rank_blocks);
     struct {
-        uint32_t tokens, n, rank, step_n, step_rank;
+        uint32_t tokens, n, rank;
         float alpha;
-    } push = {(uint32_t)c->tokens, (uint32_t)c->n,         (uint32_t)c->rank,
-              (uint32_t)c->step_n, (uint32_t)c->step_rank, c->alpha};
+    } push = {(uint32_t)c->tokens, (uint32_t)c->n, (uint32_t)c->rank, c->alpha};
+    bool vector = c->x.offset % 16 == 0 && c->w.offset % 16 == 0 && c->n % 4 == 0 &&
+                  (c->by_rank || c->rank % 4 == 0);
     double terms = (double)c->tokens * (double)c->n;
     vk_dispatch d = {.op = c->op,
                      .shader = VK_SHADER_lora_down,
-                     .constants = {block, ranks},
-                     .constant_count = 2,
+                     .constants = {vector, block, ranks, c->by_rank},
+                     .constant_count = 4,
                      .bindings = {vk_in(c->x, c->tokens * c->n), vk_in(c->w, c->n * c->rank),
                                   vk_out(c->h, c->tokens * c->rank)},
                      .binding_count = 3,
@@ -58,16 +61,9 @@ void vk_lora_down(backend *be, view x, view a, int64_t tokens, int64_t k, int64_
     vk_backend *vk = vk_of(be);
     int64_t rows = vk_float_rows(vk, "op_lora_down", k > r ? k : r, tokens);
     for (int64_t t = 0; rows && t < tokens; t += rows) {
-        down_call c = {"op_lora_down",
-                       view_floats(x, t * k),
-                       a,
-                       view_floats(h, t * r),
-                       vk_least(rows, tokens - t),
-                       k,
-                       r,
-                       1,
-                       k,
-                       1};
+        int64_t count = vk_least(rows, tokens - t);
+        down_call c = {
+            "op_lora_down", view_floats(x, t * k), a, view_floats(h, t * r), count, k, r, true, 1};
         run_down(vk, &c);
     }
 }
@@ -198,7 +194,7 @@ static void backward_rows(vk_backend *vk, const lora_backward_args *s, int64_t t
     view x = view_floats(s->x, t * s->k), dx = view_floats(s->dx, t * s->k);
     view dy = view_floats(s->dy, t * s->n), g = view_floats(s->g, t * s->r);
     view h = view_floats(s->h, t * s->r);
-    down_call to_g = {"op_lora_backward", dy, s->b, g, count, s->n, s->r, s->r, 1, s->scale};
+    down_call to_g = {"op_lora_backward", dy, s->b, g, count, s->n, s->r, false, s->scale};
     gradient_call to_b = {.x = dy,
                           .g = h,
                           .out = s->db,
