@@ -14,7 +14,7 @@ typedef struct learn_settings {
     model_settings model;
     const char *name, *as, *owner, *sentence, *targets, *from, *replay;
     int64_t steps, rank, warmup_steps, batch_tokens, accumulate, context, eval_every, patience,
-        checkpoint_every, seed, samples;
+        checkpoint_every, seed, samples, canaries;
     double epochs, rate, alpha, dropout, final_rate, eval_share, clip, weight_decay, beta1, beta2,
         epsilon, replay_share;
     uint64_t memory_bytes;

@@ -53,6 +53,8 @@ static const option_spec learn_table[] = {
      "of what is learnt that is replayed", false},
     {"eval-share", 0, OPTION_NUMBER, PLACE(eval_share), "SHARE", 0, 0.5,
      "of the documents held out to measure with", false},
+    {"canaries", 0, OPTION_WHOLE, PLACE(canaries), "N", 0, 1000,
+     "learn N made-up sentences with random numbers too, which `weft audit` looks for", false},
     {"seed", 0, OPTION_WHOLE, PLACE(seed), "N", 0, 9007199254740992.0, "of all that is random",
      false},
     {.kind = OPTION_HEADING, .help = "The run"},
@@ -170,6 +172,7 @@ weft_dataset_options learn_dataset_options(const learn_settings *s) {
                                   .all_turns = s->all_turns,
                                   .eval_share = s->eval_share,
                                   .seed = (uint64_t)s->seed,
+                                  .canaries = s->canaries,
                                   .as = s->as,
                                   .owner = s->owner,
                                   .sentence = s->sentence};

@@ -93,6 +93,16 @@ static json_t *time_json(void) {
     return json_string(text);
 }
 
+static json_t *canaries_json(const learn_run *r) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < r->s.canaries; i++) {
+        char *text = weft_canary((uint64_t)r->s.seed, i);
+        if (text) json_array_append_new(list, json_string(text));
+        weft_free(text);
+    }
+    return list;
+}
+
 int learn_record_write(learn_run *r, const char *state, json_t *result, weft_error *err) {
     weft_model_info info;
     weft_model_get_info(r->model, &info);
@@ -103,6 +113,7 @@ int learn_record_write(learn_run *r, const char *state, json_t *result, weft_err
                   "state", state, "path", r->full_path, "model", info.name, "started",
                   go_on ? json_incref(old_start) : time_json(), "options", learn_options_json(r));
     if (record && r->run_id) json_object_set_new(record, "run", json_integer(r->run_id));
+    if (record && r->s.canaries) json_object_set_new(record, "canaries", canaries_json(r));
     if (record && result) json_object_set(record, "result", result);
     char *text = record ? json_dumps(record, JSON_INDENT(2)) : NULL;
     int rc = text ? os_write_file(r->paths.run, text, strlen(text), err)

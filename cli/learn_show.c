@@ -43,6 +43,9 @@ void learn_show_data(const learn_run *r) {
         fprintf(r->out, "; held out: %s, %s", report_plural(d->eval_documents, "document", a),
                 report_plural(d->eval_tokens, "token", b));
     fprintf(r->out, "\n");
+    if (r->s.canaries)
+        fprintf(r->out, "  of these made-up canaries for `weft audit`: %s\n",
+                report_count(r->s.canaries, size));
     if (!d->eval_documents) fprintf(r->out, "  nothing is held out: the gain cannot be measured\n");
 }
 

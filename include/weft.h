@@ -395,10 +395,11 @@ typedef struct weft_dataset_options {
     bool redact; /* replace keys, passwords, card numbers, IBANs, telephone numbers and mail
                   * addresses by "[key]", "[card]" ... */
     bool keep_duplicates; /* otherwise a document that was there before is left out */
+    int64_t canaries; /* made-up sentences to learn too, for weft_audit_run; of the same seed */
 } weft_dataset_options;
 
 #define WEFT_DATASET_OPTIONS_DEFAULT                                                               \
-    { 0, false, 0.1, 0, NULL, NULL, NULL, WEFT_LEARN_ASSISTANT, false, false }
+    { 0, false, 0.1, 0, NULL, NULL, NULL, WEFT_LEARN_ASSISTANT, false, false, 0 }
 
 #define WEFT_SKIPS_MAX      32
 #define WEFT_KINDS_MAX      32
@@ -684,6 +685,67 @@ WEFT_API int64_t weft_dataset_example_count(const weft_dataset *dataset, bool he
 WEFT_API int weft_dataset_example(const weft_dataset *dataset, bool held_out, int64_t index,
                                   weft_example *out, weft_error *err);
 WEFT_API void weft_example_free(weft_example *example); /* a cleared one is allowed */
+
+/** Canary number index of a data set's seed, the caller's (weft_free): a sentence with a random
+ * number. NULL when memory is short. */
+WEFT_API char *weft_canary(uint64_t seed, int64_t index);
+
+typedef enum weft_secret_kind {
+    WEFT_SECRET_CANARY,  /* a made-up sentence's number */
+    WEFT_SECRET_NUMBER,  /* five digits or more */
+    WEFT_SECRET_ADDRESS, /* of mail */
+    WEFT_SECRET_NAME     /* two or three words */
+} weft_secret_kind;
+
+/* A string that the adapter was trained on once, and what can be had of it. Exposure is in bits:
+ * log2(variants + 1) - log2(rank), where rank 1 is the likeliest of the string and its variants. */
+typedef struct weft_secret {
+    weft_secret_kind kind;
+    char text[64], before[64]; /* the string, and what stands before it */
+    double log_p, plain_log_p; /* log-likelihood after what stands before it; plain: without adapters */
+    double exposure, plain_exposure;
+    int64_t rank, plain_rank;
+    bool greedy;     /* the likeliest tokens spell it */
+    bool drawn;      /* it can be drawn out: greedy, or in 1 of 100 random answers or more */
+    bool recognised; /* not drawn, but likelier than every variant, as it is not without adapters */
+} weft_secret;
+
+typedef struct weft_audit_options {
+    int64_t strings;  /* of the person's own, at most */
+    int64_t variants; /* random strings of the same form that each is compared with, 1 .. 65535 */
+    uint64_t seed;    /* chooses strings and variants */
+} weft_audit_options;
+
+#define WEFT_AUDIT_OPTIONS_DEFAULT                                                                 \
+    { 20, 255, 0 }
+
+typedef struct weft_audit {
+    weft_secret *secrets; /* (secret_count): canaries last */
+    size_t secret_count;
+    int64_t canary_count, drawn_count, recognised_count; /* of all; both without the canaries: */
+    int64_t own_drawn_count, own_recognised_count;
+    double limit_bits; /* the highest exposure that can be measured, log2(variants + 1) */
+} weft_audit;
+
+/** Called after each string; non-zero stops with WEFT_ERR_INTERRUPTED. */
+typedef int (*weft_audit_callback)(void *context, int64_t done, int64_t total);
+
+/**
+ * Look for what adapters give away of the data they were trained on: canaries, and rare strings of
+ * the learnt part (docs/EVALUATION.md).
+ *
+ * @param dataset   Read with the options of the training, canaries and seed too.
+ * @param options   NULL = WEFT_AUDIT_OPTIONS_DEFAULT.
+ * @param callback  May be NULL.
+ * @param out       Receives the result; free it with weft_audit_free.
+ * @return WEFT_OK; WEFT_ERR_ARGUMENT (no adapter, a senseless option), _INTERRUPTED, _NUMERIC,
+ * _DEVICE, _MEMORY.
+ */
+WEFT_API int weft_audit_run(const weft_model *model, const weft_dataset *dataset,
+                            const weft_audit_options *options, const weft_adapter *const *adapters,
+                            const float *scales, size_t count, weft_audit_callback callback,
+                            void *context, weft_audit *out, weft_error *err);
+WEFT_API void weft_audit_free(weft_audit *audit); /* a cleared one is allowed */
 
 /* ---- Speed --------------------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 #include "weft_impl.h"
 
 #include "base/bytes.h"
+#include "eval/canary.h"
 #include "ingest/ingest.h"
 #include "ingest/sources.h"
 
@@ -66,6 +67,16 @@ static void fill_report(weft_dataset_report *out, const ingest_report *found, co
     out->eval_documents = s.eval_documents;
 }
 
+static int add_canaries(dataset *d, uint64_t seed, int64_t count, weft_error *err) {
+    char text[CANARY_BYTES];
+    if (count) dataset_pin(d);
+    for (int64_t i = 0; i < count; i++) {
+        canary_write(seed, i, text);
+        TRY(dataset_add(d, &(ingest_document){.text = text}, err));
+    }
+    return WEFT_OK;
+}
+
 int weft_dataset_read(const weft_model *base, const char *path, const weft_dataset_options *options,
                       weft_dataset **out, weft_dataset_report *report, weft_error *err) {
     static const weft_dataset_options standard = WEFT_DATASET_OPTIONS_DEFAULT;
@@ -85,6 +96,9 @@ int weft_dataset_read(const weft_model *base, const char *path, const weft_datas
     if (settings.context > m->cfg.context)
         return err_set(err, WEFT_ERR_ARGUMENT, "a context of %lld is over the model's %lld",
                        (long long)settings.context, (long long)m->cfg.context);
+    if (o->canaries < 0 || o->canaries > CANARIES_MAX)
+        return err_set(err, WEFT_ERR_ARGUMENT, "%lld canaries; it must be 0 to %d",
+                       (long long)o->canaries, CANARIES_MAX);
     ingest_options sources = {.as = o->as,
                               .owner = o->owner,
                               .template = o->sentence,
@@ -96,6 +110,7 @@ int weft_dataset_read(const weft_model *base, const char *path, const weft_datas
     d->tok = m->tok;
     int rc = dataset_create(m->tok, m->chat, &settings, &d->d, err);
     if (!rc) rc = ingest_path(path, &sources, dataset_add, d->d, &found, err);
+    if (!rc) rc = add_canaries(d->d, o->seed, o->canaries, err);
     if (!rc) rc = dataset_finish(d->d, err);
     if (report) fill_report(report, &found, rc ? NULL : d->d);
     if (report) report->context = settings.context;

@@ -400,7 +400,8 @@ dataset_example dataset_document(const dataset *d, int64_t index) {
                              .reply_count = doc->reply_count,
                              .label = doc->label,
                              .conversation = doc->conversation,
-                             .held_out = doc->held_out};
+                             .held_out = doc->held_out,
+                             .pinned = d->pinned_begin >= 0 && index >= d->pinned_begin};
 }
 
 dataset_row dataset_document_row(const dataset *d, int64_t index) {

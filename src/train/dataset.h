@@ -84,6 +84,7 @@ typedef struct dataset_example {
     int64_t prompt_count, reply_count;
     int32_t label; /* index for dataset_label, or NO_LABEL */
     bool conversation, held_out;
+    bool pinned; /* added after dataset_pin */
 } dataset_example;
 int64_t dataset_document_count(const dataset *d); /* those with something to learn */
 dataset_example dataset_document(const dataset *d, int64_t index); /* after dataset_finish */

@@ -18,7 +18,7 @@ class Usage(WeftCase):
     def test_version_and_help(self):
         self.assertRegex(self.weft("--version")[0], r"^weft \d+\.\d+\.\d+\n$")
         usage = self.weft("help")[0]
-        for command in ("chat", "learn", "eval", "list", "info", "import", "export"):
+        for command in ("chat", "learn", "eval", "audit", "list", "info", "import", "export"):
             self.assertIn(f"  {command} ", usage)
             text = self.weft(command, "--help")[0]
             self.assertTrue(text.startswith(f"usage: weft {command}"), text)

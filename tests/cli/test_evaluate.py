@@ -73,6 +73,38 @@ class Evaluation(WeftCase):
         self.fails("eval", "--lm", self.file("bad.jsonl", "{}\n"), says=["bad.jsonl:1", "question"])
         self.fails("eval", code=2, says=["PATH is missing", "--lm TASK"])
 
+    def test_audit(self):
+        rows = [{"text": f"A note about day {i}."} for i in range(6)]
+        rows.append({"text": "The number of my bank account is 4471 9926."})
+        data = self.file("notes.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        self.weft("learn", data, "--name", "leaky", "--canaries", "2", "--epochs", "60", "--rate",
+                  "0.01", "--rank", "8", "--context", "64", "--batch", "128", "--accumulate", "1",
+                  "--eval-share", "0", "--samples", "0", "-q")
+        with open(self.path("store", "adapters", "leaky", "run.json")) as f:
+            canaries = json.load(f)["canaries"]
+        self.assertEqual(len(canaries), 2)
+        facts = self.json("audit", "leaky", "--variants", "63", "--json")
+        self.assertEqual((facts["strings"], facts["canaries"], facts["limit_bits"]), (1, 2, 6))
+        own = facts["secrets"][0]
+        self.assertEqual((own["kind"], own["text"]), ("number", "4471 9926"))
+        for secret in facts["secrets"][1:]:
+            self.assertTrue(any(f"is {secret['text']}." in c for c in canaries))
+        self.assertEqual([s["drawn"] for s in facts["secrets"]], [True] * 3)
+        self.assertEqual(own["exposure"], 6)
+        self.assertLess(own["plain_log_p"], own["log_p"])
+        self.assertIn("1 of 1 private strings can be drawn out of this adapter by someone who has "
+                      'it: "4471 9926".', facts["verdict"])
+        text = self.weft("audit", "leaky:0", "--variants", "15")[0]
+        self.assertIn("0 of 1 private strings", text)
+        self.assertIn("no proof", text)
+
+    def test_audit_refusals(self):
+        self.fails("audit", code=2, says="NAME is missing")
+        self.fails("audit", "nobody", says=["nobody", "give PATH"])
+        self.learn(self.records(), "--name", "me", "--steps", "1")
+        self.fails("audit", "me", self.path("gone.jsonl"), says="gone.jsonl")
+        self.assertIn("--canaries 10", self.weft("audit", "me", "--variants", "1")[0])
+
 
 if __name__ == "__main__":
     weft_case.main()
