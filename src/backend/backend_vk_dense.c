@@ -1,7 +1,7 @@
 /* Products with dense matrices (the output head) on a Vulkan device, and the cross-entropy through
  * them, in chunks of tokens. Both are cut by rows of the matrix, so that a head of any size works
  * with small bindings. */
-#include "backend/vk_math.h"
+#include "backend/vk_dense.h"
 
 enum {
     THREADS = 128,
@@ -21,23 +21,14 @@ static view weight_rows(const dense_weight *w, int64_t row) {
     return (view){on_device->buf, (size_t)row * on_device->row_bytes};
 }
 
-static size_t row_bytes(const dense_weight *w) {
+size_t vk_dense_row_bytes(const dense_weight *w) {
     const vk_weight *on_device = w->memory;
     return on_device->row_bytes;
 }
 
-static vk_binding bind_rows(const dense_weight *w, int64_t first, int64_t count) {
-    return (vk_binding){weight_rows(w, first), (size_t)count * row_bytes(w), VK_READ};
+vk_binding vk_dense_rows(const dense_weight *w, int64_t first, int64_t count) {
+    return (vk_binding){weight_rows(w, first), (size_t)count * vk_dense_row_bytes(w), VK_READ};
 }
-
-/* The product with rows [first, first + rows) of the matrix, for tokens whose tables fit. */
-typedef struct product {
-    const char *op;
-    const dense_weight *w;
-    int64_t first, rows;
-    view x, y;
-    int64_t tokens;
-} product;
 
 /* ---- y = x W^T ---- */
 
@@ -45,20 +36,20 @@ static bool is_vector(view v) {
     return v.offset % 16 == 0;
 }
 
-static void run_vec(vk_backend *vk, const product *c) {
+static void run_vec(vk_backend *vk, const vk_dense_product *c) {
     const dense_matrix *m = &c->w->matrix;
     struct {
         uint32_t rows, cols, row_words, x_stride, y_stride;
-    } push = {(uint32_t)c->rows, (uint32_t)m->cols, (uint32_t)(row_bytes(c->w) / 4),
+    } push = {(uint32_t)c->rows, (uint32_t)m->cols, (uint32_t)(vk_dense_row_bytes(c->w) / 4),
               (uint32_t)m->cols, (uint32_t)m->rows};
-    bool vector = is_vector(c->x) && m->cols % 4 == 0 && row_bytes(c->w) % 16 == 0;
+    bool vector = is_vector(c->x) && m->cols % 4 == 0 && vk_dense_row_bytes(c->w) % 16 == 0;
     for (int64_t t = 0; t < c->tokens; t += VEC_TOKENS) {
         int64_t count = vk_least(VEC_TOKENS, c->tokens - t);
         vk_dispatch d = {.op = c->op,
                          .shader = VK_SHADER_dense_vec,
                          .constants = {m->type, (uint32_t)count, vector},
                          .constant_count = 3,
-                         .bindings = {bind_rows(c->w, c->first, c->rows),
+                         .bindings = {vk_dense_rows(c->w, c->first, c->rows),
                                       vk_in(view_floats(c->x, t * m->cols), count * m->cols),
                                       vk_out(view_floats(c->y, t * m->rows + c->first),
                                              (count - 1) * m->rows + c->rows)},
@@ -66,7 +57,7 @@ static void run_vec(vk_backend *vk, const product *c) {
                          .push = &push,
                          .push_bytes = sizeof push,
                          .operations = 2.0 * (double)count * (double)c->rows * (double)m->cols,
-                         .bytes = (double)c->rows * (double)row_bytes(c->w)};
+                         .bytes = (double)c->rows * (double)vk_dense_row_bytes(c->w)};
         vk_groups(vk, (uint64_t)vk_blocks(c->rows, VEC_ROWS), d.groups);
         vk_run(vk, &d);
     }
@@ -77,13 +68,13 @@ typedef struct tile_push {
     uint32_t split_depth, splits, split_floats, add;
 } tile_push;
 
-static void run_tile(vk_backend *vk, const product *c) {
+static void run_tile(vk_backend *vk, const vk_dense_product *c) {
     const dense_matrix *m = &c->w->matrix;
     tile_push push = {.tokens = (uint32_t)c->tokens,
                       .features = (uint32_t)c->rows,
                       .depth = (uint32_t)m->cols,
                       .x_stride = (uint32_t)m->cols,
-                      .row_words = (uint32_t)(row_bytes(c->w) / 4),
+                      .row_words = (uint32_t)(vk_dense_row_bytes(c->w) / 4),
                       .y_stride = (uint32_t)m->rows,
                       .split_depth = (uint32_t)m->cols,
                       .splits = 1};
@@ -93,82 +84,103 @@ static void run_tile(vk_backend *vk, const product *c) {
         .shader = VK_SHADER_dense_tile,
         .constants = {m->type},
         .constant_count = 1,
-        .bindings = {bind_rows(c->w, c->first, c->rows), vk_in(c->x, c->tokens * m->cols),
+        .bindings = {vk_dense_rows(c->w, c->first, c->rows), vk_in(c->x, c->tokens * m->cols),
                      vk_out(view_floats(c->y, c->first), (c->tokens - 1) * m->rows + c->rows)},
         .binding_count = 3,
         .push = &push,
         .push_bytes = sizeof push,
         .operations = 2 * outputs * (double)m->cols,
-        .bytes = (double)c->rows * (double)row_bytes(c->w) + 4 * outputs};
+        .bytes = (double)c->rows * (double)vk_dense_row_bytes(c->w) + 4 * outputs};
     vk_groups(vk, (uint64_t)(vk_blocks(c->tokens, TILE) * vk_blocks(c->rows, TILE)), d.groups);
     vk_run(vk, &d);
 }
 
-/* Tokens whose x and y fit a binding each. */
-static void run_product(vk_backend *vk, product *c) {
+/* Rows of the matrix that are bound at once. */
+static int64_t window_rows(vk_backend *vk, const vk_dense_product *c) {
+    int64_t all = c->w->matrix.rows;
+    int64_t rows = vk_window_rows(vk, c->op, vk_dense_row_bytes(c->w), all);
+    return c->half.halves.buf ? vk_dense_half_rows(rows, all) : rows;
+}
+
+static void run_product(vk_backend *vk, vk_dense_product *c) {
     const dense_matrix *m = &c->w->matrix;
-    int64_t rows = vk_window_rows(vk, c->op, row_bytes(c->w), m->rows);
+    int64_t rows = window_rows(vk, c);
     if (!rows) return;
     for (c->first = 0; c->first < m->rows; c->first += rows) {
         c->rows = vk_least(rows, m->rows - c->first);
-        if (c->tokens <= VEC_TOKENS_MAX)
+        if (c->half.halves.buf)
+            vk_dense_half(vk, c);
+        else if (c->tokens <= VEC_TOKENS_MAX)
             run_vec(vk, c);
         else
             run_tile(vk, c);
     }
 }
 
+/* Tokens whose x and y fit a binding each. */
+static void matmul_rows(vk_backend *vk, vk_dense_product *c, precision grade) {
+    int64_t cols = c->w->matrix.cols;
+    view scratch;
+    if (grade == PRECISION_ROUNDED && vk_dense_has_half(vk, c->w, c->tokens)) {
+        size_t bytes = vk_halves_bytes(c->tokens, cols);
+        if (!vk_scratch(vk, c->op, VK_SCRATCH_HALF, bytes, &scratch)) return;
+        c->half = vk_halves_at(scratch, c->tokens, cols);
+        vk_halves_fill(vk, c->op, c->x, c->tokens, cols, &c->half);
+    }
+    run_product(vk, c);
+}
+
 void vk_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, precision grade,
                      view y) {
     vk_backend *vk = vk_of(be);
     const dense_matrix *m = &w->matrix;
-    (void)grade;
     int64_t widest = m->rows > m->cols ? m->rows : m->cols;
     int64_t rows = vk_float_rows(vk, "op_dense_matmul", widest, tokens);
     for (int64_t t = 0; rows && t < tokens; t += rows) {
-        product c = {.op = "op_dense_matmul",
-                     .w = w,
-                     .x = view_floats(x, t * m->cols),
-                     .y = view_floats(y, t * m->rows),
-                     .tokens = vk_least(rows, tokens - t)};
-        run_product(vk, &c);
+        vk_dense_product c = {.op = "op_dense_matmul",
+                              .w = w,
+                              .x = view_floats(x, t * m->cols),
+                              .y = view_floats(y, t * m->rows),
+                              .tokens = vk_least(rows, tokens - t)};
+        matmul_rows(vk, &c, grade);
     }
 }
 
 /* ---- dx = dy W: x of the product is dy (T, rows), y is dx (T, cols) ---- */
 
-static void run_tile_t(vk_backend *vk, const product *c, view sums, int64_t splits, bool add) {
+static void run_tile_t(vk_backend *vk, const vk_dense_product *c, const vk_dense_sums *sums) {
     const dense_matrix *m = &c->w->matrix;
     int64_t size = c->tokens * m->cols;
     tile_push push = {.tokens = (uint32_t)c->tokens,
                       .features = (uint32_t)m->cols,
                       .depth = (uint32_t)c->rows,
                       .x_stride = (uint32_t)m->rows,
-                      .row_words = (uint32_t)(row_bytes(c->w) / 4),
+                      .row_words = (uint32_t)(vk_dense_row_bytes(c->w) / 4),
                       .y_stride = (uint32_t)m->cols,
-                      .split_depth = (uint32_t)(vk_blocks(c->rows, splits * DEPTH) * DEPTH),
-                      .splits = (uint32_t)splits,
+                      .split_depth = (uint32_t)(vk_blocks(c->rows, sums->splits * DEPTH) * DEPTH),
+                      .splits = (uint32_t)sums->splits,
                       .split_floats = (uint32_t)size,
-                      .add = add};
+                      .add = sums->add};
     vk_dispatch d = {
         .op = c->op,
         .shader = VK_SHADER_dense_tile_t,
         .constants = {m->type},
         .constant_count = 1,
-        .bindings = {bind_rows(c->w, c->first, c->rows),
+        .bindings = {vk_dense_rows(c->w, c->first, c->rows),
                      vk_in(view_floats(c->x, c->first), (c->tokens - 1) * m->rows + c->rows),
-                     vk_floats(sums, splits * size, add ? VK_READ_WRITE : VK_WRITE)},
+                     vk_floats(sums->at, sums->splits * size,
+                               sums->add ? VK_READ_WRITE : VK_WRITE)},
         .binding_count = 3,
         .push = &push,
         .push_bytes = sizeof push,
         .operations = 2 * (double)size * (double)c->rows,
-        .bytes = (double)c->rows * ((double)row_bytes(c->w) + 4 * (double)c->tokens)};
+        .bytes = (double)c->rows * ((double)vk_dense_row_bytes(c->w) + 4 * (double)c->tokens)};
     int64_t tiles = vk_blocks(c->tokens, TILE) * vk_blocks(m->cols, TILE);
-    vk_groups(vk, (uint64_t)(tiles * splits), d.groups);
+    vk_groups(vk, (uint64_t)(tiles * sums->splits), d.groups);
     vk_run(vk, &d);
 }
 
-static void sum_splits(vk_backend *vk, const product *c, view parts, int64_t splits) {
+static void sum_splits(vk_backend *vk, const vk_dense_product *c, view parts, int64_t splits) {
     int64_t size = c->tokens * c->w->matrix.cols;
     struct {
         uint32_t splits, count;
@@ -186,26 +198,30 @@ static void sum_splits(vk_backend *vk, const product *c, view parts, int64_t spl
 }
 
 /* Parts of the sum over a window of rows: enough groups, but their results fit a binding. */
-static int64_t split_count(vk_backend *vk, const product *c, int64_t rows) {
+static int64_t split_count(vk_backend *vk, const vk_dense_product *c, int64_t rows) {
     int64_t cols = c->w->matrix.cols;
     int64_t tiles = vk_blocks(c->tokens, TILE) * vk_blocks(cols, TILE);
     int64_t splits = vk_least(vk_blocks(GROUPS_WANTED, tiles), vk_blocks(rows, SPLIT_LEAST));
     return vk_least(splits, vk_float_rows(vk, c->op, c->tokens * cols, splits));
 }
 
-static void run_product_t(vk_backend *vk, product *c) {
+static void run_product_t(vk_backend *vk, vk_dense_product *c) {
     const dense_matrix *m = &c->w->matrix;
-    int64_t rows = vk_window_rows(vk, c->op, row_bytes(c->w), m->rows);
+    int64_t rows = window_rows(vk, c);
     if (!rows) return;
-    int64_t splits = split_count(vk, c, rows);
-    view sums = c->y;
-    size_t bytes = (size_t)(splits * c->tokens * m->cols) * sizeof(float);
-    if (!splits || (splits > 1 && !vk_scratch(vk, c->op, VK_SCRATCH_PARTIAL, bytes, &sums))) return;
+    vk_dense_sums sums = {.at = c->y, .splits = split_count(vk, c, rows)};
+    size_t bytes = (size_t)(sums.splits * c->tokens * m->cols) * sizeof(float);
+    if (!sums.splits) return;
+    if (sums.splits > 1 && !vk_scratch(vk, c->op, VK_SCRATCH_PARTIAL, bytes, &sums.at)) return;
     for (c->first = 0; c->first < m->rows; c->first += rows) {
         c->rows = vk_least(rows, m->rows - c->first);
-        run_tile_t(vk, c, sums, splits, c->first > 0);
+        sums.add = c->first > 0;
+        if (c->half.halves.buf)
+            vk_dense_half_t(vk, c, &sums);
+        else
+            run_tile_t(vk, c, &sums);
     }
-    if (splits > 1) sum_splits(vk, c, sums, splits);
+    if (sums.splits > 1) sum_splits(vk, c, sums.at, sums.splits);
 }
 
 /* ---- the loss ---- */
@@ -226,32 +242,75 @@ size_t vk_head_loss_scratch_bytes(const backend *be, const dense_weight *w) {
     return (size_t)(loss_tokens(vk, &w->matrix) * w->matrix.rows) * sizeof(float);
 }
 
+/* One chunk of tokens. */
 typedef struct loss_call {
-    view logits, targets, losses;
-    int64_t tokens, n, first_token;
+    view x, logits, targets, losses, dx;
+    int64_t tokens, first_token;
     float grad_scale;
+    vk_halves half_x, half_g; /* empty: float32 */
 } loss_call;
 
-static void run_loss(vk_backend *vk, const loss_call *c) {
+static void run_loss(vk_backend *vk, const loss_call *c, const dense_matrix *m) {
+    bool half = c->grad_scale != 0 && c->half_g.halves.buf;
+    int64_t n = m->rows;
     struct {
-        uint32_t tokens, n, first_token;
+        uint32_t tokens, n, first_token, padded;
         float scale;
-    } push = {(uint32_t)c->tokens, (uint32_t)c->n, (uint32_t)c->first_token, c->grad_scale};
-    double size = (double)c->tokens * (double)c->n;
+    } push = {(uint32_t)c->tokens, (uint32_t)n, (uint32_t)c->first_token,
+              (uint32_t)c->half_g.padded, c->grad_scale};
+    double size = (double)c->tokens * (double)n;
+    vk_binding logits = vk_in_out(c->logits, c->tokens * n), losses = vk_out(c->losses, c->tokens);
     vk_dispatch d = {.op = "op_head_loss",
                      .shader = VK_SHADER_head_loss,
-                     .constants = {is_vector(c->logits) && c->n % 4 == 0},
-                     .constant_count = 1,
-                     .bindings = {vk_in_out(c->logits, c->tokens * c->n),
-                                  vk_in(c->targets, c->tokens), vk_out(c->losses, c->tokens),
-                                  vk_fault_binding(vk)},
-                     .binding_count = 4,
+                     .constants = {is_vector(c->logits) && n % 4 == 0, half},
+                     .constant_count = 2,
+                     .bindings = {logits, vk_in(c->targets, c->tokens), losses,
+                                  vk_fault_binding(vk), logits, losses},
+                     .binding_count = 6,
                      .push = &push,
                      .push_bytes = sizeof push,
                      .operations = 16 * size,
                      .bytes = (c->grad_scale != 0 ? 12 : 4) * size};
+    if (half) {
+        d.bindings[4] = vk_halves_binding(&c->half_g, c->tokens, VK_WRITE);
+        d.bindings[5] = vk_out(c->half_g.factors, c->tokens);
+    }
     vk_groups(vk, (uint64_t)c->tokens, d.groups);
     vk_run(vk, &d);
+}
+
+/* Tables of halves for chunks of at most `tokens`; empty ones if float32 is wanted. */
+static bool place_halves(vk_backend *vk, const dense_weight *w, int64_t tokens, precision grade,
+                         loss_call *c) {
+    const dense_matrix *m = &w->matrix;
+    size_t x_bytes = vk_halves_bytes(tokens, m->cols), g_bytes = vk_halves_bytes(tokens, m->rows);
+    view at;
+    if (grade == PRECISION_FULL || !vk_dense_has_half(vk, w, tokens)) return true;
+    if (!vk_scratch(vk, "op_head_loss", VK_SCRATCH_HALF, x_bytes + g_bytes, &at)) return false;
+    c->half_x = vk_halves_at(at, tokens, m->cols);
+    at.offset += x_bytes;
+    c->half_g = vk_halves_at(at, tokens, m->rows);
+    return true;
+}
+
+static void run_chunk(vk_backend *vk, const dense_weight *w, const loss_call *c) {
+    vk_dense_product forward = {.op = "op_head_loss",
+                                .w = w,
+                                .x = c->x,
+                                .y = c->logits,
+                                .tokens = c->tokens,
+                                .half = c->half_x};
+    vk_dense_product backward = {.op = "op_head_loss",
+                                 .w = w,
+                                 .x = c->logits,
+                                 .y = c->dx,
+                                 .tokens = c->tokens,
+                                 .half = c->half_g};
+    if (c->half_x.halves.buf)
+        vk_halves_fill(vk, "op_head_loss", c->x, c->tokens, w->matrix.cols, &c->half_x);
+    run_product(vk, &forward);
+    run_loss(vk, c, &w->matrix);
+    if (c->grad_scale != 0) run_product_t(vk, &backward);
 }
 
 void vk_head_loss(backend *be, const dense_weight *w, view x, view targets, int64_t tokens,
@@ -259,25 +318,16 @@ void vk_head_loss(backend *be, const dense_weight *w, view x, view targets, int6
     vk_backend *vk = vk_of(be);
     const dense_matrix *m = &w->matrix;
     int64_t widest = m->rows > m->cols ? m->rows : m->cols, step = loss_tokens(vk, m);
-    (void)grade;
+    loss_call c = {.logits = scratch, .grad_scale = grad_scale};
     if (!vk_float_rows(vk, "op_head_loss", widest, step)) return;
+    if (!place_halves(vk, w, vk_least(step, tokens), grade, &c)) return;
     for (int64_t t = 0; t < tokens; t += step) {
-        product forward = {.op = "op_head_loss",
-                           .w = w,
-                           .x = view_floats(x, t * m->cols),
-                           .y = scratch,
-                           .tokens = vk_least(step, tokens - t)};
-        run_product(vk, &forward);
-        loss_call rows = {
-            scratch,   view_floats(targets, t), view_floats(losses, t), forward.tokens, m->rows, t,
-            grad_scale};
-        run_loss(vk, &rows);
-        if (grad_scale == 0) continue;
-        product backward = {.op = "op_head_loss",
-                            .w = w,
-                            .x = scratch,
-                            .y = view_floats(dx, t * m->cols),
-                            .tokens = forward.tokens};
-        run_product_t(vk, &backward);
+        c.tokens = vk_least(step, tokens - t);
+        c.first_token = t;
+        c.x = view_floats(x, t * m->cols);
+        c.targets = view_floats(targets, t);
+        c.losses = view_floats(losses, t);
+        if (grad_scale != 0) c.dx = view_floats(dx, t * m->cols);
+        run_chunk(vk, w, &c);
     }
 }
