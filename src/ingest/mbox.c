@@ -40,11 +40,13 @@ typedef struct record {
     uint64_t part_count;
     size_t field_bytes; /* of the address field that is being read, or 0 */
     bool too_long, after_gap;
+    bool headers_only, in_body; /* the first pass keeps what stands before the first empty line */
 } record;
 
 /* Whether a field of addresses begins here: "From:", "Reply-To :" ... */
 static bool is_address_field(const char *line) {
     static const char *const names[] = {"from", "to", "cc", "bcc", "sender", "reply-to"};
+    if (!strchr("fFtTcCbBsSrR", *line) || !*line) return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t size = strlen(names[i]);
         if (strncasecmp(line, names[i], size)) continue;
@@ -77,7 +79,7 @@ static int record_end(record *rec, ingest_reader *r, record_visit visit, void *c
         rc = visit(context, r, &rec->raw, rec->number);
     }
     bytes_clear(&rec->raw);
-    rec->too_long = false;
+    rec->too_long = rec->in_body = false;
     rec->part_count = rec->field_bytes = 0;
     return rc;
 }
@@ -86,6 +88,8 @@ static int record_line(record *rec, ingest_reader *r, const line_reader *lines) 
     const bytes *line = &lines->line;
     size_t skip = protection_bytes(line);
     rec->after_gap = !line->size;
+    if (rec->headers_only && rec->in_body) return WEFT_OK;
+    if (!line->size) rec->in_body = true;
     if (line->size > 2 && !memcmp(line->data, "--", 2)) rec->part_count++;
     if (lines->too_long || line->size + 1 > INGEST_LINE_BYTES_MAX - rec->raw.size)
         rec->too_long = true;
@@ -116,7 +120,7 @@ static int each_record(ingest_reader *r, line_reader *lines, record *rec, record
 
 static int mbox_walk(ingest_reader *r, FILE *file, record_visit visit, void *context) {
     line_reader lines;
-    record rec = {.after_gap = true};
+    record rec = {.after_gap = true, .headers_only = r->senders != NULL};
     lines_begin(&lines, file, INGEST_LINE_BYTES_MAX - 1);
     int rc = each_record(r, &lines, &rec, visit, context);
     lines_end(&lines);
@@ -267,8 +271,6 @@ static int learn_message(ingest_reader *r, GMimeMessage *message, uint64_t numbe
     int rc = WEFT_OK;
     if (ok && !sender.size) {
         reader_skip(r, "record", number, "no sender", "");
-    } else if (ok && r->owner && strcasecmp(sender.data, r->owner)) {
-        reader_skip(r, "record", number, "not sent by the owner", sender.data);
     } else if (ok) {
         ok = message_body(message, &body, &found);
         const char *subject = g_mime_message_get_subject(message);
@@ -283,11 +285,53 @@ static int learn_message(ingest_reader *r, GMimeMessage *message, uint64_t numbe
     return rc;
 }
 
+/* The field "From:" with its folded lines; size 0 where the headers, which end at the first empty
+ * line, have none. */
+static const char *from_field(const bytes *raw, size_t *size) {
+    const char *line = raw->data, *end = raw->data + raw->size;
+    for (*size = 0; line < end && *line != '\n';) {
+        const char *next = memchr(line, '\n', (size_t)(end - line));
+        next = next ? next + 1 : end;
+        bool from = !strncasecmp(line, "from", 4) && line[4 + strspn(line + 4, " \t")] == ':';
+        while (from && next < end && (*next == ' ' || *next == '\t')) {
+            const char *more = memchr(next, '\n', (size_t)(end - next));
+            next = more ? more + 1 : end;
+        }
+        if (from) return *size = (size_t)(next - line), line;
+        line = next;
+    }
+    return line;
+}
+
+/* The sender, from that field alone: "" where there is none. */
+static bool headers_sender(const bytes *raw, bytes *sender) {
+    size_t size;
+    const char *field = from_field(raw, &size);
+    GMimeMessage *message = size ? message_parse(field, size) : NULL;
+    if (!message) return bytes_add(sender, "", 0);
+    bool ok = message_sender(message, sender);
+    g_object_unref(message);
+    return ok;
+}
+
+/* Whether another than the owner wrote it: found out without taking the whole message apart. */
+static int is_of_other(ingest_reader *r, const bytes *raw, uint64_t number, bool *other) {
+    bytes sender = {0};
+    bool ok = headers_sender(raw, &sender);
+    *other = ok && sender.size && strcasecmp(sender.data, r->owner);
+    if (*other) reader_skip(r, "record", number, "not sent by the owner", sender.data);
+    bytes_free(&sender);
+    return ok ? WEFT_OK : reader_no_memory(r);
+}
+
 static int learn_record(void *context, ingest_reader *r, const bytes *raw, uint64_t number) {
     (void)context;
     if (!raw->size)
         return reader_skip(r, "record", number, "empty, over 64 MiB, or of over 20000 parts", ""),
                WEFT_OK;
+    bool other = false;
+    if (r->owner) TRY(is_of_other(r, raw, number, &other));
+    if (other) return WEFT_OK;
     GMimeMessage *message = message_parse(raw->data, raw->size);
     if (!message) return reader_skip(r, "record", number, "not a mail message", ""), WEFT_OK;
     int rc = learn_message(r, message, number);
@@ -297,19 +341,13 @@ static int learn_record(void *context, ingest_reader *r, const bytes *raw, uint6
 
 /* ---- who writes here ---- */
 
-/* Only the headers are parsed here: they end at the first empty line. */
 static int count_record(void *context, ingest_reader *r, const bytes *raw, uint64_t number) {
     (void)context, (void)number;
     if (!raw->size) return WEFT_OK;
-    const char *end = memmem(raw->data, raw->size, "\n\n", 2);
-    size_t size = end ? (size_t)(end - raw->data) + 2 : raw->size;
-    GMimeMessage *message = message_parse(raw->data, size);
-    if (!message) return WEFT_OK;
     bytes sender = {0};
-    bool ok = message_sender(message, &sender);
+    bool ok = headers_sender(raw, &sender);
     ok = ok && senders_add(r->senders, MAIL_FAMILY, sender.data, 0);
     bytes_free(&sender);
-    g_object_unref(message);
     return ok ? WEFT_OK : reader_no_memory(r);
 }
 
@@ -331,7 +369,7 @@ static int read_one(ingest_reader *r, line_reader *lines, record *rec) {
 
 int mail_read_file(ingest_reader *r, FILE *file) {
     line_reader lines;
-    record rec = {.number = 1};
+    record rec = {.number = 1, .headers_only = r->senders != NULL};
     lines_begin(&lines, file, INGEST_LINE_BYTES_MAX - 1);
     int rc = read_one(r, &lines, &rec);
     lines_end(&lines);
