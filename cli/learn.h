@@ -19,7 +19,9 @@ typedef struct learn_settings {
         epsilon, replay_share;
     uint64_t memory_bytes;
     int schedule, recompute;
-    bool rslora, all_turns, dry_run, resume, force, json, json_lines, quiet;
+    int learn; /* a weft_learn */
+    bool redact, keep_duplicates, rslora, all_turns, dry_run, resume, force, json, json_lines;
+    bool quiet;
 } learn_settings;
 
 extern const command_spec learn_command;
