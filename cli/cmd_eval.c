@@ -15,8 +15,10 @@ typedef struct eval_settings {
     const char *as, *owner, *sentence, *task;
     int64_t context, seed, samples;
     double eval_share;
-    bool held_out, all_turns, json;
+    bool held_out, all_turns, style, json;
 } eval_settings;
+
+#define STYLE_SAMPLES 24
 
 #define PLACE(member) offsetof(eval_settings, member)
 
@@ -29,6 +31,8 @@ static const option_spec eval_table[] = {
      false},
     {"samples", 0, OPTION_WHOLE, PLACE(samples), "N", 0, 100,
      "show the answers to N prompts of PATH side by side", false},
+    {"style", 0, OPTION_FLAG, PLACE(style), NULL, 0, 0,
+     "measure how far the answers to 24 prompts are from the person's manner of writing", false},
     {"held-out", 0, OPTION_FLAG, PLACE(held_out), NULL, 0, 0,
      "only the part that `weft learn` holds out (same --seed and --eval-share)", false},
     {"eval-share", 0, OPTION_NUMBER, PLACE(eval_share), "SHARE", 0, 0.5, "that share", false},
@@ -66,7 +70,7 @@ typedef struct eval_run {
     char model_path[PATH_BYTES];
     FILE *out; /* for people; NULL with --json */
     double plain_loss;
-    json_t *rows, *labels, *task, *samples;
+    json_t *rows, *labels, *task, *samples, *style;
 } eval_run;
 
 /* Measure the loss of one subject and show it as a row. */
@@ -94,7 +98,9 @@ static int measure(eval_run *r, const subject *s, weft_error *err) {
 }
 
 static int measure_data(eval_run *r, weft_error *err) {
-    sample_settings samples = {.count = r->s.samples,
+    int64_t least = r->s.style ? STYLE_SAMPLES : 0;
+    sample_settings samples = {.count = r->s.samples > least ? r->s.samples : least,
+                               .show_count = r->s.samples,
                                .max_tokens = 80,
                                .seed = (uint64_t)r->s.seed,
                                .held_out = r->s.held_out};
@@ -104,7 +110,9 @@ static int measure_data(eval_run *r, weft_error *err) {
                 report_plain(r->out), "loss", "perplexity", "change", "tokens");
     for (size_t i = 0; i < r->subjects.count; i++) TRY(measure(r, &r->subjects.items[i], err));
     if (!samples.count) return WEFT_OK;
-    return evaluate_samples(r->model, r->data, &samples, &r->subjects, r->out, &r->samples, err);
+    TRY(evaluate_samples(r->model, r->data, &samples, &r->subjects, r->out, &r->samples, err));
+    if (!r->s.style) return WEFT_OK;
+    return evaluate_style(r->samples, &r->subjects, samples.seed, r->out, &r->style, err);
 }
 
 static int read_data(eval_run *r, const char *path, weft_error *err) {
@@ -145,6 +153,7 @@ static int show_json(eval_run *r) {
         json_object_set(root, "results", r->rows);
     }
     if (r->samples) json_object_set(root, "samples", r->samples);
+    if (r->style) json_object_set(root, "style", r->style);
     if (r->task) json_object_set(root, "task", r->task);
     return report_json(root, false);
 }
@@ -174,6 +183,7 @@ int cmd_eval(int argc, char **argv) {
     json_decref(r.labels);
     json_decref(r.task);
     json_decref(r.samples);
+    json_decref(r.style);
     weft_dataset_free(&r.data);
     adapters_close(&r.adapters);
     weft_model_free(&r.model);

@@ -38,13 +38,19 @@ int evaluate_labels(const weft_model *model, const weft_dataset *data, bool held
 int evaluate_task(const weft_model *model, const char *task, const subject_list *subjects,
                   FILE *out, json_t **json, weft_error *err);
 
-/* The answers to count prompts of the data, with the same seed for every subject. */
+/* The answers to count prompts of the data, with the same seed for every subject; those to the
+ * first show_count are shown. */
 typedef struct sample_settings {
-    int64_t count, max_tokens;
+    int64_t count, show_count, max_tokens;
     uint64_t seed;
     bool held_out;
 } sample_settings;
 int evaluate_samples(const weft_model *model, const weft_dataset *data, const sample_settings *s,
                      const subject_list *subjects, FILE *out, json_t **json, weft_error *err);
+
+/* The distance in manner between what the person wrote and each subject's answers, from the JSON of
+ * evaluate_samples. */
+int evaluate_style(const json_t *samples, const subject_list *subjects, uint64_t seed, FILE *out,
+                   json_t **json, weft_error *err);
 
 #endif

@@ -129,13 +129,13 @@ int evaluate_samples(const weft_model *model, const weft_dataset *data, const sa
     json_t *rows = json_array();
     int rc = WEFT_OK;
     *json = NULL;
-    if (out && count)
+    if (out && count && s->show_count)
         fprintf(out, "%ssamples%s   the same prompt and seed\n", report_bold(out),
                 report_plain(out));
     for (int64_t i = 0; !rc && i < count; i++) {
         weft_example e;
         rc = weft_dataset_example(data, s->held_out, i * total / count, &e, err);
-        if (!rc) rc = one_sample(model, &e, s, subjects, out, rows, err);
+        if (!rc) rc = one_sample(model, &e, s, subjects, i < s->show_count ? out : NULL, rows, err);
         weft_example_free(&e);
     }
     if (rc) {

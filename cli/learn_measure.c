@@ -18,6 +18,7 @@ void learn_measure(learn_run *r) {
     subject_list subjects = {.count = 2};
     bool held_out = r->report.eval_documents > 0;
     sample_settings samples = {.count = r->s.samples,
+                               .show_count = r->s.samples,
                                .max_tokens = SAMPLE_TOKENS,
                                .seed = (uint64_t)r->s.seed,
                                .held_out = held_out};

@@ -686,6 +686,28 @@ WEFT_API int weft_dataset_example(const weft_dataset *dataset, bool held_out, in
                                   weft_example *out, weft_error *err);
 WEFT_API void weft_example_free(weft_example *example); /* a cleared one is allowed */
 
+/* How far a body of writing is from another in manner: 0 (alike) to 1 (nothing in common), whatever
+ * it is about. */
+typedef struct weft_style {
+    double distance, low, high; /* mean of the four below, with its 95% interval (bootstrap) */
+    double words, marks, sentences, capitals; /* function words, punctuation, lengths, capitals */
+} weft_style;
+
+/**
+ * Compare the manner of two bodies of writing. The shorter they are, the further apart chance alone
+ * puts them: compare only distances measured with as much text, and with *floor.
+ *
+ * @param person  person_count texts, such as one's own mails.
+ * @param sample  sample_count texts to compare with them.
+ * @param seed    of the bootstrap.
+ * @param floor   Receives the distance between random halves of the person's own texts, NaN for
+ * fewer than two; may be NULL.
+ * @return WEFT_OK; WEFT_ERR_ARGUMENT (no texts), _MEMORY.
+ */
+WEFT_API int weft_style_compare(const char *const *person, size_t person_count,
+                                const char *const *sample, size_t sample_count, uint64_t seed,
+                                weft_style *out, double *floor, weft_error *err);
+
 /** Canary number index of a data set's seed, the caller's (weft_free): a sentence with a random
  * number. NULL when memory is short. */
 WEFT_API char *weft_canary(uint64_t seed, int64_t index);

@@ -3,6 +3,7 @@
 
 #include "eval/labels.h"
 #include "eval/statistics.h"
+#include "eval/style.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -146,4 +147,30 @@ void weft_example_free(weft_example *e) {
     free(e->prompt);
     free(e->reply);
     *e = (weft_example){0};
+}
+
+/* ---- style ---- */
+
+int weft_style_compare(const char *const *person, size_t person_count, const char *const *sample,
+                       size_t sample_count, uint64_t seed, weft_style *out, double *lowest,
+                       weft_error *err) {
+    style_result found;
+    *out = (weft_style){.distance = NAN};
+    style_profile *list = calloc(person_count + sample_count + 1, sizeof *list);
+    if (!list) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
+    for (size_t i = 0; i < person_count; i++) style_count(person[i], &list[i]);
+    for (size_t i = 0; i < sample_count; i++) style_count(sample[i], &list[person_count + i]);
+    int rc =
+        style_measure(list, person_count, list + person_count, sample_count, seed, &found, err);
+    if (!rc && lowest) *lowest = style_floor(list, person_count, seed);
+    free(list);
+    if (rc) return rc;
+    *out = (weft_style){.distance = found.distance.mean,
+                        .low = found.low,
+                        .high = found.high,
+                        .words = found.distance.groups[STYLE_WORDS],
+                        .marks = found.distance.groups[STYLE_MARKS],
+                        .sentences = found.distance.groups[STYLE_SENTENCES],
+                        .capitals = found.distance.groups[STYLE_CAPITALS]};
+    return WEFT_OK;
 }
