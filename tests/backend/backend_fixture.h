@@ -1,10 +1,12 @@
 /* For the backend's tests: a backend with its buffers, seeded inputs, and a log of outputs, so that
  * one case runs at every kernel level and thread count, is checked once against plain loops in
- * double, and must give the same bits whatever the number of threads. */
+ * double, and must give the same bits whatever the number of threads. With the argument "gpu" the
+ * same cases run on a Vulkan device, twice for the same bits. */
 #ifndef WEFT_TESTS_BACKEND_FIXTURE_H
 #define WEFT_TESTS_BACKEND_FIXTURE_H
 
 #include "backend/backend.h"
+#include "backend/backend_vk.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -129,32 +131,28 @@ static inline void expect(rig *r, const char *what, view v, const expected *want
 /* Float sums of up to about a thousand terms in any order. */
 #define SUM_SLACK 32.0
 
+static backend *rig_gpu; /* what runs all cases, if the argument is "gpu" */
+
 static inline void rig_close(rig *r) {
     for (int i = 0; i < r->buffer_count; i++) buffer_free(r->be, &r->buffers[i]);
     for (int i = 0; i < r->host_count; i++) free(r->host[i]);
-    backend_free(&r->be);
-}
-
-static inline rig rig_open(int threads, uint32_t mask) {
-    rig r = {0};
-    backend_options options = {threads, mask};
-    assert_int_equal(backend_create_cpu(&options, &r.be, NULL), WEFT_OK);
-    return r;
+    if (r->be != rig_gpu) backend_free(&r->be);
 }
 
 typedef void (*rig_case)(rig *r);
+typedef backend *(*rig_maker)(int trial);
 
-/* Run a case with 1, 2 and 3 threads at one kernel level and compare the logs. */
-static inline void run_level(rig_case body, uint32_t mask) {
+/* Run a case on `trials` backends and compare the logs. */
+static inline void run_trials(rig_case body, rig_maker make, int trials) {
     float *log = NULL;
     size_t count = 0;
-    for (int threads = 1; threads <= 3; threads++) {
-        rig r = rig_open(threads, mask);
+    for (int trial = 0; trial < trials; trial++) {
+        rig r = {.be = make(trial)};
         backend_begin(r.be);
         body(&r);
         weft_error err = {0};
         if (backend_submit(r.be, &err)) fail_msg("%s", err.message);
-        if (threads == 1) {
+        if (trial == 0) {
             log = r.log;
             count = r.log_count;
             assert_true(count > 0);
@@ -168,9 +166,51 @@ static inline void run_level(rig_case body, uint32_t mask) {
     free(log);
 }
 
+static inline backend *make_cpu(int threads, uint32_t mask) {
+    backend *be;
+    backend_options options = {threads, mask};
+    assert_int_equal(backend_create_cpu(&options, &be, NULL), WEFT_OK);
+    return be;
+}
+
+static inline rig rig_open(int threads, uint32_t mask) {
+    return (rig){.be = make_cpu(threads, mask)};
+}
+
+static inline backend *make_scalar(int trial) {
+    return make_cpu(trial + 1, 0);
+}
+
+static inline backend *make_fastest(int trial) {
+    return make_cpu(trial + 1, UINT32_MAX);
+}
+
+static inline backend *same_gpu(int trial) {
+    (void)trial;
+    return rig_gpu;
+}
+
+/* On the CPU with 1, 2 and 3 threads. */
 static inline void run_case(rig_case body) {
-    run_level(body, 0);
-    if (cpu_flags()) run_level(body, UINT32_MAX);
+    if (rig_gpu) {
+        run_trials(body, same_gpu, 2);
+        return;
+    }
+    run_trials(body, make_scalar, 3);
+    if (cpu_flags()) run_trials(body, make_fastest, 3);
+}
+
+/* The status of a test program whose argument may be "gpu": 77 where there is none. */
+static inline int rig_main(int argc, char **argv, const struct CMUnitTest *tests, size_t count) {
+    weft_error err;
+    if (argc > 1 && strcmp(argv[1], "gpu") == 0) {
+        int rc = backend_create_vk(NULL, &rig_gpu, &err);
+        if (rc) printf("%s\n", err.message);
+        if (rc) return rc == WEFT_ERR_UNSUPPORTED ? 77 : 1;
+    }
+    int failed = _cmocka_run_group_tests(argv[0], tests, count, NULL, NULL);
+    backend_free(&rig_gpu);
+    return failed;
 }
 
 #endif

@@ -568,7 +568,7 @@ CASE(moves)
 CASE(sum_squares)
 CASE(adamw)
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_embed),
         cmocka_unit_test(test_norm),
@@ -588,5 +588,5 @@ int main(void) {
         cmocka_unit_test(test_sum_squares),
         cmocka_unit_test(test_adamw),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

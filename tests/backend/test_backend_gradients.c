@@ -238,12 +238,12 @@ static void test_rope(void **state) {
     run_case(rope_case);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_head_loss),
         cmocka_unit_test(test_rope),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -1,9 +1,8 @@
-/* For tests of the Vulkan backend: the scalar CPU backend and a Vulkan one side by side. Every
- * operand is a pair of views with the same contents; an operation is called on both, and its
- * results are compared. Runs on every device that there is; says why and skips where there is none.
- */
-#ifndef WEFT_TESTS_VK_PAIR_H
-#define WEFT_TESTS_VK_PAIR_H
+/* For check_backends: the scalar CPU backend and a Vulkan one side by side. Every operand is a pair
+ * of views with the same contents; an operation is called on both, and its results are compared.
+ * What lies before and behind an operand on the Vulkan side must stay as it was. */
+#ifndef WEFT_TESTS_CHECK_PAIR_H
+#define WEFT_TESTS_CHECK_PAIR_H
 
 #include "backend/backend.h"
 #include "backend/backend_vk.h"
@@ -19,32 +18,57 @@
 
 #include <cmocka.h>
 
-enum { PAIR_BUFFERS_MAX = 64, PAIR_SKIPPED = 77 };
+enum { PAIR_BUFFERS_MAX = 64, PAIR_GUARD_WORDS = 3, PAIR_CANARY = 0x5ca7ab1e };
 
 typedef struct pair {
     backend *be[2]; /* 0: scalar CPU, 1: Vulkan */
     buffer *buffers[PAIR_BUFFERS_MAX];
+    int64_t counts[PAIR_BUFFERS_MAX]; /* words of each operand */
     int buffer_count;
-    int lead; /* words before each operand, so that views begin where a binding may not */
+    int lead;      /* words before each operand, so that views begin where a binding may not */
+    bool windowed; /* bindings are 1 MiB: what is smaller has nothing new to say */
+    bool brief;    /* on slow drivers: fewer sizes */
     uint64_t seed;
 } pair;
+
+/* What check_backends runs: check_rows.c, check_ternary.c, check_math.c end in a list of these. */
+typedef struct pair_check {
+    const char *name;
+    void (*body)(pair *p);
+    unsigned when;
+} pair_check;
+
+enum {
+    CHECK_WHOLE = 1,   /* with bindings as the device allows */
+    CHECK_WINDOWS = 2, /* with bindings of 1 MiB */
+    CHECK_TIERS = 4,   /* at the tiers below the best too */
+    CHECK_ONCE = 8,    /* one alignment of views is enough */
+    CHECK_FULL = 16    /* not where a check must be brief */
+};
+
+extern const pair_check rows_checks[], ternary_checks[], math_checks[]; /* end with a NULL name */
 
 typedef struct operand {
     view at[2];
     int64_t count; /* words */
 } operand;
 
-/* count words that end where their buffer ends; NULL: zeros. */
+/* count words; NULL: zeros. On the CPU they end where their buffer ends. */
 static inline operand pair_words(pair *p, const void *data, int64_t count) {
+    static const uint32_t guard[PAIR_GUARD_WORDS] = {PAIR_CANARY, PAIR_CANARY, PAIR_CANARY};
     operand o = {.count = count};
     for (int i = 0; i < 2; i++) {
-        assert_true(p->buffer_count < PAIR_BUFFERS_MAX);
+        assert_true(p->buffer_count < PAIR_BUFFERS_MAX && p->lead <= PAIR_GUARD_WORDS);
+        p->counts[p->buffer_count] = count;
         buffer **b = &p->buffers[p->buffer_count++];
         weft_error err;
-        size_t lead = (size_t)p->lead * 4;
-        if (buffer_create(p->be[i], (size_t)count * 4 + lead, b, &err)) fail_msg("%s", err.message);
+        size_t lead = (size_t)p->lead * 4, bytes = (size_t)count * 4;
+        if (buffer_create(p->be[i], bytes + lead + (i ? sizeof guard : 0), b, &err))
+            fail_msg("%s", err.message);
         o.at[i] = (view){*b, lead};
-        if (data) backend_write(p->be[i], o.at[i], data, (size_t)count * 4);
+        if (data) backend_write(p->be[i], o.at[i], data, bytes);
+        if (i) backend_write(p->be[i], view_of(*b), guard, lead);
+        if (i) backend_write(p->be[i], view_floats(o.at[i], count), guard, sizeof guard);
     }
     return o;
 }
@@ -60,10 +84,27 @@ static inline operand pair_random(pair *p, int64_t count, float amount) {
     return o;
 }
 
-/* Free all operands, after an operation has been submitted. */
-static inline void pair_clear(pair *p) {
+static inline void pair_expect_guard(pair *p, view at, size_t words) {
+    uint32_t seen[PAIR_GUARD_WORDS];
+    weft_error err;
+    if (backend_read(p->be[1], at, seen, words * 4, &err)) fail_msg("%s", err.message);
+    for (size_t i = 0; i < words; i++)
+        if (seen[i] != PAIR_CANARY) fail_msg("a word beside an operand became %08x", seen[i]);
+}
+
+static inline void pair_release(pair *p) {
     for (int i = 0; i < p->buffer_count; i++) buffer_free(p->be[i % 2], &p->buffers[i]);
     p->buffer_count = 0;
+}
+
+/* Free all operands, after an operation has been submitted. */
+static inline void pair_clear(pair *p) {
+    for (int i = 1; i < p->buffer_count; i += 2) {
+        view begin = view_of(p->buffers[i]);
+        pair_expect_guard(p, begin, (size_t)p->lead);
+        pair_expect_guard(p, view_floats(begin, p->lead + p->counts[i]), PAIR_GUARD_WORDS);
+    }
+    pair_release(p);
 }
 
 /* Words of an operand on one backend; the caller frees them. */
@@ -132,47 +173,6 @@ static inline void pair_close(pair *p, const char *what, const operand *o, int64
     }
     free(want);
     free(got);
-}
-
-typedef void (*pair_case)(pair *p);
-
-/* Add the software driver that Debian's chromium brings to those that the loader finds. */
-static inline void pair_find_drivers(void) {
-    static const char swiftshader[] = "/usr/lib/chromium/vk_swiftshader_icd.json";
-    FILE *f = fopen(swiftshader, "r");
-    if (!f) return;
-    fclose(f);
-    setenv("VK_ADD_DRIVER_FILES", swiftshader, 0);
-}
-
-/* The two backends, the Vulkan one on a device with bindings of at most max_buffer bytes (0: its
- * own limit) and with the validation layer where there is one. */
-static inline pair pair_open(int device, uint64_t max_buffer) {
-    pair p = {0};
-    weft_error err;
-    backend_options cpu = {1, 0};
-    vk_options vk = {
-        .device = device, .tier_max = VK_TIER_BEST, .max_buffer = max_buffer, .validate = true};
-    assert_int_equal(backend_create_cpu(&cpu, &p.be[0], &err), WEFT_OK);
-    int rc = backend_create_vk(&vk, &p.be[1], &err);
-    if (rc == WEFT_ERR_UNSUPPORTED) {
-        vk.validate = false;
-        rc = backend_create_vk(&vk, &p.be[1], &err);
-    }
-    if (rc) fail_msg("%s", err.message);
-    return p;
-}
-
-static inline void pair_free(pair *p) {
-    for (int i = 0; i < 2; i++) backend_free(&p->be[i]);
-}
-
-/* Run a case with operands at the beginning of their buffers, and at an odd word. */
-static inline void pair_run(pair *p, pair_case body) {
-    for (p->lead = 0; p->lead <= 3; p->lead += 3) {
-        body(p);
-        pair_clear(p);
-    }
 }
 
 #endif

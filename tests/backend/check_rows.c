@@ -1,41 +1,16 @@
-/* The Vulkan backend's operations on rows and values against the scalar CPU backend: bit for bit
- * where kernel.h says exact, else within a few roundings; on every device, at odd places and sizes,
- * and with bindings of 1 MiB. */
-#include "backend/vk_pair.h"
+/* check_backends: operations on rows and values, bit for bit where kernel.h says exact, else within
+ * a few roundings. */
+#include "backend/check_pair.h"
 
 #ifdef WEFT_VULKAN
 #include "backend/vk.h"
 #endif
 
-static int device;
-static pair pairs[2]; /* as the device is, and with bindings of 1 MiB */
-
-static int open_pairs(void **state) {
-    (void)state;
-    pairs[0] = pair_open(device, 0);
-    pairs[1] = pair_open(device, 1 << 20);
-    return 0;
-}
-
-static int free_pairs(void **state) {
-    (void)state;
-    for (int i = 0; i < 2; i++) pair_free(&pairs[i]);
-    return 0;
-}
-
 /* Sizes come in lists. The last of each is larger than 1 MiB; with such bindings, it is all that is
  * run. */
-static bool last_only;
 #define EACH(s, list)                                                                              \
-    for (size_t s = last_only ? sizeof(list) / sizeof *(list)-1 : 0;                               \
+    for (size_t s = p->windowed ? sizeof(list) / sizeof *(list)-1 : 0;                             \
          s < sizeof(list) / sizeof *(list); s++)
-
-static void everywhere(pair_case body) {
-    for (int i = 0; i < 2; i++) {
-        last_only = i == 1;
-        pair_run(&pairs[i], body);
-    }
-}
 
 static const struct {
     int64_t tokens, n;
@@ -352,7 +327,7 @@ static void add_of(pair *p, int64_t n) {
 
 static void add_case(pair *p) {
     EACH(s, counts) add_of(p, counts[s]);
-    if (!last_only) add_of(p, (1 << 20) + 3); /* from here on an invocation does more */
+    if (!p->windowed) add_of(p, (1 << 20) + 3); /* from here on an invocation does more */
 }
 
 static void dropout_case(pair *p) {
@@ -446,75 +421,26 @@ static void adamw_case(pair *p) {
     }
 }
 
-/* ---- all of it, on each device ---- */
-
-#define CASE(name)                                                                                 \
-    static void test_##name(void **state) {                                                        \
-        (void)state;                                                                               \
-        everywhere(name##_case);                                                                   \
-    }
-CASE(rmsnorm)
-CASE(rmsnorm_backward)
-CASE(not_finite)
-CASE(quantise)
-CASE(quantise_edges)
+const pair_check rows_checks[] = {
+    {"rmsnorm", rmsnorm_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"rmsnorm_backward", rmsnorm_backward_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"not_finite", not_finite_case, CHECK_WHOLE},
+    {"quantise", quantise_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"quantise_edges", quantise_edges_case, CHECK_WHOLE},
 #ifdef WEFT_VULKAN
-CASE(planes)
-CASE(fused)
+    {"planes", planes_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"fused", fused_case, CHECK_WHOLE | CHECK_WINDOWS},
 #endif
-CASE(embed)
-CASE(move)
-CASE(rope)
-CASE(fault)
-CASE(add)
-CASE(dropout)
-CASE(glu)
-CASE(silu_edges)
-CASE(sum_squares)
-CASE(adamw)
-
-static void test_many(void **state) {
-    (void)state;
-    pairs[0].lead = 0;
-    many_case(&pairs[0]);
-    pair_clear(&pairs[0]);
-}
-
-int main(void) {
-    const struct CMUnitTest tests[] = {
-#ifdef WEFT_VULKAN
-        cmocka_unit_test(test_planes),
-        cmocka_unit_test(test_fused),
-#endif
-        cmocka_unit_test(test_rmsnorm),
-        cmocka_unit_test(test_rmsnorm_backward),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_quantise),
-        cmocka_unit_test(test_quantise_edges),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_embed),
-        cmocka_unit_test(test_move),
-        cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_fault),
-        cmocka_unit_test(test_add),
-        cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_glu),
-        cmocka_unit_test(test_silu_edges),
-        cmocka_unit_test(test_sum_squares),
-        cmocka_unit_test(test_adamw),
-    };
-    vk_device_info list[VK_DEVICES_MAX];
-    int count = 0, best, usable = 0, failed = 0;
-    weft_error err;
-    pair_find_drivers();
-    if (vk_devices_list(list, &count, &best, &err)) return 1;
-    for (device = 0; device < count; device++) {
-        if (list[device].unusable) continue;
-        usable++;
-        printf("on %s\n", list[device].name);
-        failed += cmocka_run_group_tests(tests, open_pairs, free_pairs);
-    }
-    if (usable) return failed != 0;
-    printf("skipped: no Vulkan device, or built without Vulkan\n");
-    return PAIR_SKIPPED;
-}
+    {"embed", embed_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"move", move_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"many", many_case, CHECK_WHOLE | CHECK_ONCE | CHECK_FULL},
+    {"rope", rope_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"fault", fault_case, CHECK_WHOLE},
+    {"add", add_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"dropout", dropout_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"glu", glu_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"silu_edges", silu_edges_case, CHECK_WHOLE},
+    {"sum_squares", sum_squares_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"adamw", adamw_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {NULL, NULL, 0},
+};
