@@ -144,7 +144,7 @@ static int read_epub(ingest_reader *r, FILE *file) {
 }
 
 static bool detects(const ingest_head *head) {
-    return package_declares(head, "application/epub+zip");
+    return package_declares(head, ".epub", "application/epub+zip");
 }
 
 const ingest_source source_epub = {.name = "epub",

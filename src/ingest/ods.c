@@ -132,7 +132,7 @@ static int read_ods(ingest_reader *r, FILE *file) {
 }
 
 static bool detects(const ingest_head *head) {
-    return package_declares(head, "application/vnd.oasis.opendocument.spreadsheet");
+    return package_declares(head, ".ods", "application/vnd.oasis.opendocument.spreadsheet");
 }
 
 const ingest_source source_ods = {.name = "ods",

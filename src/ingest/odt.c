@@ -140,7 +140,7 @@ static int read_odt(ingest_reader *r, FILE *file) {
 }
 
 static bool detects(const ingest_head *head) {
-    return package_declares(head, "application/vnd.oasis.opendocument.text");
+    return package_declares(head, ".odt", "application/vnd.oasis.opendocument.text");
 }
 
 const ingest_source source_odt = {.name = "odt",

@@ -15,18 +15,23 @@ static bool holds(const ingest_head *head, const char *text) {
     return memmem(head->data, head->size, text, strlen(text));
 }
 
-bool package_detects(const ingest_head *head, const char *ending, const char *folder) {
+static bool is_named(const ingest_head *head, const char *ending) {
     size_t size = strlen(head->path), n = strlen(ending);
+    return size > n && !strcasecmp(head->path + size - n, ending);
+}
+
+bool package_detects(const ingest_head *head, const char *ending, const char *folder) {
     if (!is_zip(head)) return false;
-    if (size > n && !strcasecmp(head->path + size - n, ending)) return true;
-    return holds(head, "[Content_Types].xml") && holds(head, folder);
+    return is_named(head, ending) || (holds(head, "[Content_Types].xml") && holds(head, folder));
 }
 
 /* The part "mimetype" comes first, is not packed, and has no extra field. */
-bool package_declares(const ingest_head *head, const char *type) {
+bool package_declares(const ingest_head *head, const char *ending, const char *type) {
     size_t n = strlen(type);
-    return is_zip(head) && head->size >= 38 + n && !memcmp(head->data + 30, "mimetype", 8) &&
-           !memcmp(head->data + 38, type, n) && (head->size == 38 + n || head->data[38 + n] == 'P');
+    if (!is_zip(head)) return false;
+    if (is_named(head, ending)) return true;
+    return head->size > 38 + n && !memcmp(head->data + 30, "mimetype", 8) &&
+           !memcmp(head->data + 38, type, n) && head->data[38 + n] == 'P';
 }
 
 typedef struct input {

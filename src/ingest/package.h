@@ -20,10 +20,10 @@ typedef struct package {
 } package;
 
 /* Detection. Formats of Microsoft: a zip file with a table of content types, whose parts lie in
- * this folder ("word/"), or whose name ends so. The others declare themselves in their first part.
- */
+ * this folder ("word/"). The others declare their type in their first part. Of both a zip file
+ * whose name ends so. */
 bool package_detects(const ingest_head *head, const char *ending, const char *folder);
-bool package_declares(const ingest_head *head, const char *type);
+bool package_declares(const ingest_head *head, const char *ending, const char *type);
 
 /* Unpack the parts whose names wanted accepts, from a file that can seek. False: out of memory.
  * What is wrong with the file is said in refused, and then there are no parts. */

@@ -200,6 +200,38 @@ static void markdown(void **state) {
     expect("vault/Daily/2024-03-01.md", "text", "Rain all day.|");
 }
 
+static void detection(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *data;
+        const ingest_source *want;
+    } cases[] = {
+        {"x", "%PDF-1.7\n", &source_pdf},
+        {"x.pdf", "MZ\1\n%PDF-1.7\n", &source_pdf},
+        {"x.txt", "On %PDF-1.7 files\n", &source_text},
+        {"x", " \n<!DOCTYPE HTML PUBLIC>", &source_html},
+        {"x", "<?xml version='1.0'?>\n<html xmlns='x'>", &source_html},
+        {"x.html", "no tag at all", &source_html},
+        {"x", "<?xml?><!DOCTYPE HealthData [", &source_health},
+        {"x.txt", "Cycle start time,Cycle end time\n", &source_whoop},
+        {"x.CSV", "a;b\n", &source_csv},
+        {"x.md", "a,b\n", &source_text},
+        {"x.docx", "PK\3\4.............................................", &source_docx},
+        {"x.epub", "PK\3\4.............................................", &source_epub},
+        {"x.zip", "PK\3\4.............................................", NULL},
+        {"x", "PK\3\4..........................[Content_Types].xml...PK\3\4...xl/a", &source_xlsx},
+        {"x", "PK\3\4..........................mimetypeapplication/epub+zipPK", &source_epub},
+        {"x", "PK\3\4..........................mimetypeapplication/epub+zipper", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *why = "";
+        const ingest_source *found =
+            source_of_file(cases[i].path, cases[i].data, strlen(cases[i].data), &why);
+        if (found != cases[i].want) print_error("case %zu\n", i);
+        assert_ptr_equal(found, cases[i].want);
+    }
+}
+
 static void damaged_packages(void **state) {
     (void)state;
     static const char cut[] = "PK\3\4 and then nothing";
@@ -219,6 +251,7 @@ int main(void) {
         cmocka_unit_test(pdf),
         cmocka_unit_test(damaged_packages),
         cmocka_unit_test(vault),
+        cmocka_unit_test(detection),
         cmocka_unit_test(notes),
         cmocka_unit_test(markdown),
     };
