@@ -205,6 +205,23 @@ static int show_json(audit_run *r) {
         false);
 }
 
+static void keep(const audit_run *r) {
+    const weft_audit *a = &r->result;
+    int64_t run;
+    weft_store *store = evaluate_store(r->name, &run);
+    double bits = 0;
+    for (size_t i = 0; i < a->secret_count; i++)
+        if (a->secrets[i].kind == WEFT_SECRET_CANARY) bits += a->secrets[i].exposure;
+    evaluate_keep(store, run, r->name, "private strings drawn out", (double)a->own_drawn_count);
+    if (a->canary_count) {
+        evaluate_keep(store, run, r->name, "canaries drawn out",
+                      (double)(a->drawn_count - a->own_drawn_count));
+        evaluate_keep(store, run, r->name, "exposure of canaries, bits",
+                      bits / (double)a->canary_count);
+    }
+    weft_store_close(&store);
+}
+
 int cmd_audit(int argc, char **argv) {
     weft_audit_options standard = WEFT_AUDIT_OPTIONS_DEFAULT;
     model_settings model = MODEL_SETTINGS_DEFAULT;
@@ -227,6 +244,7 @@ int cmd_audit(int argc, char **argv) {
     r.out = r.s.json ? NULL : stdout;
     int rc = audit(&r, &err), code;
     if (!rc) write_verdict(&r);
+    if (!rc) keep(&r);
     if (!rc && r.out) show(&r);
     code = rc ? fail("audit", rc, &err) : r.out ? report_finish(EXIT_OK) : show_json(&r);
     weft_audit_free(&r.result);

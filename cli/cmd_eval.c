@@ -15,7 +15,7 @@ typedef struct eval_settings {
     const char *as, *owner, *sentence, *task;
     int64_t context, seed, samples;
     double eval_share;
-    bool held_out, all_turns, style, json;
+    bool held_out, all_turns, style, kept, json;
 } eval_settings;
 
 #define STYLE_SAMPLES 24
@@ -45,6 +45,8 @@ static const option_spec eval_table[] = {
      "measure what every side says, not only the assistant", false},
     {"context", 'c', OPTION_WHOLE, PLACE(context), "TOKENS", 0, INT32_MAX,
      "longest example; 0 = 512 or the model's, whichever is less", false},
+    {"kept", 0, OPTION_FLAG, PLACE(kept), NULL, 0, 0,
+     "only show what was measured before of each --adapter, from the history", false},
     MODEL_OPTIONS(eval_settings, model),
     {"json", 0, OPTION_FLAG, PLACE(json), NULL, 0, 0, "one JSON object", false},
 };
@@ -133,6 +135,24 @@ static int read_data(eval_run *r, const char *path, weft_error *err) {
     return WEFT_OK;
 }
 
+/* Into the history, for the adapters that are stored. */
+static void keep(const eval_run *r, const char *path) {
+    char name[96];
+    const char *slash = path ? strrchr(path, '/') : NULL, *file = slash ? slash + 1 : path;
+    if (path) {
+        snprintf(name, sizeof name, "right answers, %.60s", file);
+        evaluate_keep_rows(r->labels, "accuracy", name);
+        snprintf(name, sizeof name, "loss, %.60s", file);
+        evaluate_keep_rows(r->rows, "loss", name);
+        snprintf(name, sizeof name, "style distance, %.60s", file);
+        evaluate_keep_rows(r->style, "distance", name);
+    }
+    if (!r->s.task) return;
+    snprintf(name, sizeof name, "right choices, %.60s", r->s.task);
+    evaluate_keep_rows(r->task, "accuracy", name);
+    evaluate_keep_rows(r->task, "general_loss", "loss, general text");
+}
+
 static int evaluate(eval_run *r, const char *path, weft_error *err) {
     TRY(model_open(&r->s.model, &r->model, r->model_path, err));
     TRY(adapters_open(&r->adapters, r->model, &r->s.adapters, err));
@@ -141,8 +161,15 @@ static int evaluate(eval_run *r, const char *path, weft_error *err) {
         TRY(read_data(r, path, err));
         TRY(measure_data(r, err));
     }
-    if (!r->s.task) return WEFT_OK;
-    return evaluate_task(r->model, r->s.task, &r->subjects, r->out, &r->task, err);
+    if (r->s.task) TRY(evaluate_task(r->model, r->s.task, &r->subjects, r->out, &r->task, err));
+    keep(r, path);
+    return WEFT_OK;
+}
+
+static int show_kept(const eval_run *r, weft_error *err) {
+    for (size_t i = 0; i < r->s.adapters.count; i++)
+        TRY(evaluate_show_kept(r->s.adapters.items[i], stdout, err));
+    return WEFT_OK;
 }
 
 static int show_json(eval_run *r) {
@@ -166,7 +193,7 @@ int cmd_eval(int argc, char **argv) {
     const char *path;
     option_outcome outcome = options_parse(&eval_command, argc, argv, &r.s, &path);
     if (outcome != OPTIONS_GO) return outcome == OPTIONS_HELP ? report_finish(EXIT_OK) : EXIT_USAGE;
-    if (!path && !r.s.task) {
+    if (!path && !r.s.task && !(r.s.kept && r.s.adapters.count)) {
         report_error("eval: PATH is missing: a file or folder to measure (or --lm TASK)\n"
                      "usage: weft eval %s",
                      eval_command.arguments);
@@ -174,11 +201,11 @@ int cmd_eval(int argc, char **argv) {
     }
     r.rows = json_array();
     r.out = r.s.json ? NULL : stdout;
-    int rc = evaluate(&r, path, &err), code;
+    int rc = r.s.kept ? show_kept(&r, &err) : evaluate(&r, path, &err), code;
     if (rc)
         code = fail("eval", rc, &err);
     else
-        code = r.s.json ? show_json(&r) : report_finish(EXIT_OK);
+        code = r.s.json && !r.s.kept ? show_json(&r) : report_finish(EXIT_OK);
     json_decref(r.rows);
     json_decref(r.labels);
     json_decref(r.task);

@@ -53,4 +53,23 @@ int evaluate_samples(const weft_model *model, const weft_dataset *data, const sa
 int evaluate_style(const json_t *samples, const subject_list *subjects, uint64_t seed, FILE *out,
                    json_t **json, weft_error *err);
 
+/* ---- the history ---- */
+
+/* Keep one figure; a NULL store and values that are not finite are left alone. Failure is said, and
+ * nothing more comes of it. */
+void evaluate_keep(weft_store *store, int64_t run, const char *adapter, const char *name,
+                   double value);
+
+/* The history, and the run that made the adapter, if adapter is the name of a stored one; else
+ * NULL.
+ */
+weft_store *evaluate_store(const char *adapter, int64_t *run);
+
+/* Keep what rows (the plain model's first) have under key, for each stored adapter, beside the
+ * plain model's. rows may be NULL. */
+void evaluate_keep_rows(const json_t *rows, const char *key, const char *name);
+
+/* Show what was kept of an adapter, in order of time. */
+int evaluate_show_kept(const char *adapter, FILE *out, weft_error *err);
+
 #endif

@@ -12,6 +12,22 @@ static void say(const char *what, const weft_error *err) {
     report_error("learn: %s could not be measured: %s", what, err->message);
 }
 
+static double accuracy_of(const json_t *row) {
+    return json_number_value(json_object_get(json_object_get(row, "accuracy"), "value"));
+}
+
+static void keep_figures(learn_run *r) {
+    weft_history h = weft_trainer_history(r->trainer);
+    if (r->answers) {
+        evaluate_keep(r->store, r->run_id, r->s.name, "right answers before",
+                      accuracy_of(json_array_get(r->answers, 0)));
+        evaluate_keep(r->store, r->run_id, r->s.name, "right answers",
+                      accuracy_of(json_array_get(r->answers, 1)));
+    }
+    evaluate_keep(r->store, r->run_id, r->s.name, "held-out loss before", h.first_eval);
+    evaluate_keep(r->store, r->run_id, r->s.name, "held-out loss", h.best_eval);
+}
+
 void learn_measure(learn_run *r) {
     const weft_adapter *adapter = weft_trainer_adapter(r->trainer);
     float scale = 1;
@@ -32,6 +48,7 @@ void learn_measure(learn_run *r) {
     if (held_out && evaluate_labels(r->model, r->data, true, &subjects, r->out, &r->answers, &err))
         say("accuracy", &err);
     learn_show_gain(r);
+    keep_figures(r);
     if (!r->out || !samples.count || !held_out || stop_requested()) return;
     if (evaluate_samples(r->model, r->data, &samples, &subjects, r->out, &r->sample_rows, &err))
         say("samples", &err);

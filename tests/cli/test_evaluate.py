@@ -39,6 +39,10 @@ class Evaluation(WeftCase):
         self.assertLess(learnt["accuracy"]["low"], 1)
         self.assertEqual(learnt["generated"]["value"], 1)
         self.assertEqual(plain["usual"], 0.5)
+        kept = self.weft("eval", "--kept", "--adapter", "small-set")[0]
+        for name in ("right answers before", "held-out loss", "right answers, small set.jsonl",
+                     "loss, small set.jsonl, plain model"):
+            self.assertIn(name, kept)
         sample = facts["samples"][0]
         self.assertIn("Can the stone number 0 swim?", sample["prompt"])
         self.assertTrue(sample["person"].startswith("No."))
