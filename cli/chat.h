@@ -19,7 +19,8 @@ typedef struct chat {
     chat_settings s;
     weft_model *model;
     weft_session *session;
-    adapter_set adapters;
+    adapter_set loaded;   /* all that were used so far: switching back loads nothing */
+    adapter_set adapters; /* those in use, of the loaded ones */
     conversation turns;
     char model_path[PATH_BYTES];
     char *reply; /* of the last answer */
@@ -32,8 +33,9 @@ typedef struct chat {
  */
 int chat_answer(chat *c, const char *prompt, weft_error *err);
 
-/* Tell the session which adapters are in c->adapters. */
-int chat_use_adapters(chat *c, weft_error *err);
+/* Answer with these ("NAME[:S]" each) from now on, and with none if count is 0. What cannot be
+ * loaded leaves all as it was. */
+int chat_use_adapters(chat *c, const char *const *words, size_t count, weft_error *err);
 
 /* The conversation on a terminal, until /quit or Ctrl-D. Returns the exit code. */
 int chat_talk(chat *c);

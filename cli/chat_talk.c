@@ -71,24 +71,19 @@ static void close_editor(editor *e) {
 }
 
 static void print_help(void) {
-    printf("/adapter NAME[:S]  answer with an adapter too; without NAME, with none\n"
-           "/clear             forget the conversation\n"
-           "/help              show this\n"
-           "/quit              leave (so does Ctrl-D); Ctrl-C stops an answer\n");
+    printf("/adapter NAME[:S] ...  answer with these adapters from now on; alone, with none\n"
+           "/clear                 forget the conversation\n"
+           "/help                  show this\n"
+           "/quit                  leave (so does Ctrl-D); Ctrl-C stops an answer\n");
 }
 
-static void change_adapter(chat *c, const char *name) {
+static void change_adapters(chat *c, char *text) {
+    const char *words[OPTION_LIST_MAX + 1];
+    size_t count = 0;
     weft_error err;
-    int rc = WEFT_OK;
-    if (*name) {
-        rc = adapters_add(&c->adapters, c->model, name, &err);
-    } else {
-        /* The session lets go of the adapters before they are freed. */
-        rc = weft_session_set_adapters(c->session, NULL, NULL, 0, &err);
-        adapters_close(&c->adapters);
-    }
-    if (!rc) rc = chat_use_adapters(c, &err);
-    if (rc) {
+    for (char *word; count <= OPTION_LIST_MAX && (word = strsep(&text, " \t"));)
+        if (*word) words[count++] = word;
+    if (chat_use_adapters(c, words, count, &err)) {
         report_error("%s", err.message);
         return;
     }
@@ -99,12 +94,12 @@ static void change_adapter(chat *c, const char *name) {
 }
 
 /* A line that begins with a slash; false = leave. */
-static bool obey(chat *c, const char *line) {
+static bool obey(chat *c, char *line) {
     size_t n = strcspn(line, " \t");
-    const char *rest = line + n + strspn(line + n, " \t");
+    char *rest = line + n + strspn(line + n, " \t");
     if (!strncmp(line, "/quit", n) || !strncmp(line, "/exit", n)) return false;
     if (n == 8 && !strncmp(line, "/adapter", n))
-        change_adapter(c, rest);
+        change_adapters(c, rest);
     else if (n == 6 && !strncmp(line, "/clear", n)) {
         conversation_clear(&c->turns);
         printf("forgotten\n");

@@ -211,21 +211,61 @@ static int open_chat(chat *c, weft_error *err) {
         return err_set(err, WEFT_ERR_STATE,
                        "%s holds no chat template; use --raw to continue a text", c->model_path);
     TRY(weft_session_create(c->model, &options, &c->session, err));
-    TRY(adapters_open(&c->adapters, c->model, &c->s.adapters, err));
-    TRY(chat_use_adapters(c, err));
+    TRY(chat_use_adapters(c, c->s.adapters.items, c->s.adapters.count, err));
     return c->s.system ? conversation_add(&c->turns, "system", c->s.system, err) : WEFT_OK;
 }
 
-int chat_use_adapters(chat *c, weft_error *err) {
-    const adapter_set *a = &c->adapters;
-    return weft_session_set_adapters(c->session, (const weft_adapter *const *)a->items, a->scales,
-                                     a->count, err);
+/* Free a loaded adapter that neither the session nor the next choice uses. */
+static void make_room(chat *c, const adapter_set *next) {
+    adapter_set *all = &c->loaded;
+    for (size_t i = 0; i < all->count; i++) {
+        bool used = false;
+        for (size_t k = 0; k < OPTION_LIST_MAX; k++)
+            used |= (k < c->adapters.count && c->adapters.items[k] == all->items[i]) ||
+                    (k < next->count && next->items[k] == all->items[i]);
+        if (used) continue;
+        weft_adapter_free(&all->items[i]);
+        all->count--;
+        all->items[i] = all->items[all->count];
+        memcpy(all->names[i], all->names[all->count], sizeof all->names[0]);
+        return;
+    }
+}
+
+/* Find a word among the loaded adapters, or load it, and put it into next. */
+static int choose(chat *c, const char *word, adapter_set *next, weft_error *err) {
+    char name[256];
+    size_t n = next->count, i = 0;
+    snprintf(name, sizeof name, "%.255s", word);
+    float scale = adapter_split_scale(name);
+    while (i < c->loaded.count && strcmp(c->loaded.names[i], name) != 0) i++;
+    if (i == c->loaded.count) {
+        if (i == OPTION_LIST_MAX) make_room(c, next);
+        i = c->loaded.count;
+        TRY(adapters_add(&c->loaded, c->model, word, err));
+    }
+    next->items[n] = c->loaded.items[i];
+    next->scales[n] = scale;
+    memcpy(next->names[n], c->loaded.names[i], sizeof next->names[0]);
+    next->count++;
+    return WEFT_OK;
+}
+
+int chat_use_adapters(chat *c, const char *const *words, size_t count, weft_error *err) {
+    adapter_set next = {0};
+    if (count > OPTION_LIST_MAX)
+        return err_set(err, WEFT_ERR_RANGE, "at most %d adapters at once", OPTION_LIST_MAX);
+    for (size_t i = 0; i < count; i++) TRY(choose(c, words[i], &next, err));
+    TRY(weft_session_set_adapters(c->session, (const weft_adapter *const *)next.items, next.scales,
+                                  next.count, err));
+    c->adapters = next;
+    return WEFT_OK;
 }
 
 static void close_chat(chat *c) {
     conversation_free(&c->turns);
     weft_session_free(&c->session);
-    adapters_close(&c->adapters);
+    adapters_close(&c->loaded);
     weft_model_free(&c->model);
     free(c->reply);
 }

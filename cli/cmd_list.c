@@ -25,8 +25,25 @@ static const command_spec list_command = {
     .option_count = 1,
     .argument_max = 0};
 
-/* {"name", "state", "path", "model", "eval_change_percent"}; NULL for a folder that is no run. */
-static json_t *describe(const char *name) {
+/* What the history knows about an adapter; without one the row stays as it is. */
+static void add_record(weft_store *store, const char *name, json_t *row) {
+    weft_adapter_record r;
+    weft_error err;
+    if (!store || weft_store_get_adapter(store, name, &r, &err)) return;
+    json_t *more =
+        json_pack("{s:s*, s:s*, s:i, s:f, s:s, s:I, s:I}", "description", r.description, "parents",
+                  r.parents, "rank", (int)r.rank, "alpha", (double)r.alpha, "targets", r.targets,
+                  "run", (json_int_t)r.run, "created", (json_int_t)r.created);
+    json_object_update(row, more);
+    json_decref(more);
+    const char *model = json_string_value(json_object_get(row, "model"));
+    if (model && !*model && *r.base_model)
+        json_object_set_new(row, "model", json_string(r.base_model));
+}
+
+/* {"name", "state", "path", "model", "eval_change_percent", and what the history adds}; NULL for a
+ * folder that is no run. */
+static json_t *describe(weft_store *store, const char *name) {
     weft_adapter_paths p;
     weft_error err;
     char *text = NULL;
@@ -47,7 +64,13 @@ static json_t *describe(const char *name) {
         "path", path ? path : "", "model", model ? model : "", "eval_change_percent",
         json_is_number(gain) ? json_real(json_number_value(gain)) : json_null(), "gguf", p.gguf);
     json_decref(record);
+    add_record(store, name, row);
     return row;
+}
+
+static const char *text_of(const json_t *row, const char *key) {
+    const char *text = json_string_value(json_object_get(row, key));
+    return text ? text : "";
 }
 
 static void show(const json_t *rows) {
@@ -59,9 +82,12 @@ static void show(const json_t *rows) {
         char change[REPORT_TEXT] = "";
         if (json_is_number(gain))
             snprintf(change, sizeof change, "%+.1f%%", json_number_value(gain));
-        printf("%-20s %-10s %8s  %s\n", json_string_value(json_object_get(row, "name")),
-               json_string_value(json_object_get(row, "state")), change,
-               json_string_value(json_object_get(row, "path")));
+        const char *path = text_of(row, "path"), *parents = text_of(row, "parents");
+        printf("%-20s %-10s %8s  %s%s\n", text_of(row, "name"), text_of(row, "state"), change, path,
+               *path ? "" : parents);
+        if (*text_of(row, "description"))
+            printf("%s    %s%s\n", report_dim(stdout), text_of(row, "description"),
+                   report_plain(stdout));
     }
 }
 
@@ -73,14 +99,17 @@ int cmd_list(int argc, char **argv) {
     if (outcome != OPTIONS_GO) return outcome == OPTIONS_HELP ? report_finish(EXIT_OK) : EXIT_USAGE;
     int rc = weft_store_list(&names, &err);
     if (rc) return fail("list", rc, &err);
+    weft_store *store = NULL;
+    if (*names && weft_store_open(&store, &err)) report_error("list: %s", err.message);
     json_t *rows = json_array();
     char *next = names;
     for (char *name; (name = strsep(&next, "\n"));)
         if (*name) {
-            json_t *row = describe(name);
+            json_t *row = describe(store, name);
             if (row) json_array_append_new(rows, row);
         }
     weft_free(names);
+    weft_store_close(&store);
     if (s.json) return report_json(json_pack("{s:o}", "adapters", rows), false);
     show(rows);
     json_decref(rows);

@@ -117,8 +117,7 @@ int adapter_find(const char *text, char path[PATH_BYTES], weft_error *err) {
     return WEFT_OK;
 }
 
-/* Cut ":SCALE" off, if what follows the last colon is a number. */
-static float split_scale(char *text) {
+float adapter_split_scale(char *text) {
     char *colon = strrchr(text, ':'), *end;
     if (!colon || !colon[1] || os_is_file(text) || os_is_dir(text)) return 1.0f;
     double scale = strtod(colon + 1, &end);
@@ -133,7 +132,7 @@ int adapters_add(adapter_set *set, const weft_model *model, const char *text, we
         return err_set(err, WEFT_ERR_RANGE, "at most %d adapters at once", OPTION_LIST_MAX);
     if (snprintf(name, sizeof name, "%s", text) >= PATH_BYTES)
         return err_set(err, WEFT_ERR_RANGE, "the adapter's path is too long");
-    set->scales[set->count] = split_scale(name);
+    set->scales[set->count] = adapter_split_scale(name);
     snprintf(set->names[set->count], sizeof set->names[0], "%.255s", name);
     TRY(adapter_find(name, path, err));
     TRY(weft_adapter_load(model, path, &set->items[set->count], err));

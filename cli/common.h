@@ -105,6 +105,9 @@ int adapters_open(adapter_set *set, const weft_model *model, const option_list *
                   weft_error *err);
 void adapters_close(adapter_set *set);
 
+/* Cut ":SCALE" off a name, if what follows the last colon is a number; 1 if there is none. */
+float adapter_split_scale(char *text);
+
 /* Path of a stored adapter's GGUF (or PEFT folder), or of a file of that name. */
 int adapter_find(const char *text, char path[PATH_BYTES], weft_error *err);
 

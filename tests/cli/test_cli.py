@@ -186,6 +186,7 @@ class Chat(WeftCase):
 
     def talk_in_a_terminal(self):
         self.shown = ""
+        self.learn(self.records(), "--name", "me", "--steps", "1")
         try:
             pid, terminal = pty.fork()
         except OSError as error:
@@ -194,7 +195,11 @@ class Chat(WeftCase):
             os.execve(weft_case.WEFT, ["weft", "chat", "-n", "8", "-c", "64"], dict(self.env, TERM="xterm"))
         self.read_until(terminal, "> ")
         for line, answer in (("/help", "forget the conversation"), ("/clear", "forgotten"),
-                             ("/adapter nobody", "no adapter 'nobody'"), ("Hello there", "> ")):
+                             ("/adapter nobody", "no adapter 'nobody'"),
+                             ("/adapter me:0.5 me", "with me:0.5, me:1"),
+                             ("/adapter me nobody", "no adapter 'nobody'"),
+                             ("/adapter", "with the plain model"),
+                             ("/adapter me", "with me:1"), ("Hello there", "> ")):
             self.read_until(terminal, answer, line.encode() + b"\r")
         for _ in range(3):
             self.read_until(terminal, "> ", b"one two three four five six seven eight nine ten\r")
