@@ -133,6 +133,7 @@ static int take_claude(void *context, ingest_reader *r, json_t *record, uint64_t
 
 static int read_with(ingest_reader *r, FILE *file, const char *kind, json_visit visit) {
     if (r->senders) return WEFT_OK; /* nobody is counted: the owner is "me" or nobody */
+    if (r->owner && strcasecmp(r->owner, "me")) r->owner = NULL; /* of mail, of chats with people */
     turn_list *turns = calloc(1, sizeof *turns);
     reader_kind(r, kind);
     int rc = turns ? json_each(r, file, visit, turns) : reader_no_memory(r);

@@ -205,7 +205,9 @@ static int read_slack(ingest_reader *r, const ingest_folder *folder) {
 static bool is_day(const char *name) {
     static const char form[] = "0000-00-00.json";
     const char *s = strchr(name, '/');
-    if (!s++ || strlen(s) != sizeof form - 1) return false;
+    if (!s) return false;
+    s++;
+    if (strlen(s) != sizeof form - 1) return false;
     for (size_t i = 0; form[i]; i++)
         if (form[i] == '0' ? s[i] < '0' || s[i] > '9' : s[i] != form[i]) return false;
     return true;
