@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EDGE_LINES   2    /* of a page, at either end, that may be a header or footer */
-#define GAP_SHARE    0.65 /* of the line height: a larger gap parts paragraphs */
-#define INDENT_SHARE 0.9  /* of the line height: a deeper indent begins a paragraph */
-#define HEIGHT_RATIO 1.2  /* of two lines: another size of letters */
-#define SHORT_SHARE  0.12 /* of the width: a line that ends so much earlier ends a paragraph */
-#define REPEATS_MIN  3
-#define EDGES_MAX    40000 /* compared with each other by sorting */
+#define EDGE_LINES    2    /* of a page, at either end, that may be a header or footer */
+#define GAP_SHARE     0.65 /* of the line height: a larger gap parts paragraphs */
+#define INDENT_SHARE  0.9  /* of the line height: a deeper indent begins a paragraph */
+#define HEIGHT_RATIO  1.2  /* of two lines: another size of letters */
+#define SHORT_SHARE   0.12 /* of the width: a line that ends so much earlier ends a paragraph */
+#define CHAPTER_BYTES 8    /* shorter lines may come again by chance */
+#define REPEATS_MIN   3
+#define EDGES_MAX     40000 /* compared with each other by sorting */
 
 bool pdf_lines_add(pdf_lines *l, const char *text, size_t size, pdf_line place) {
     if (l->count == l->capacity) {
@@ -37,6 +38,7 @@ void pdf_lines_free(pdf_lines *l) {
 typedef struct edge {
     char key[48]; /* the line with runs of digits as '#', small letters, no white space */
     pdf_line *line;
+    bool outermost; /* nothing stands above it, or nothing below */
 } edge;
 
 static void make_key(const char *text, char key[48]) {
@@ -63,18 +65,22 @@ static bool is_page_number(const char *key) {
 }
 
 static int compare_edges(const void *a, const void *b) {
-    return strcmp(((const edge *)a)->key, ((const edge *)b)->key);
+    const edge *x = a, *y = b;
+    int order = strcmp(x->key, y->key);
+    return order ? order : (x->line->page > y->line->page) - (x->line->page < y->line->page);
 }
 
 /* Mark every line of the run that comes again on enough pages, a number anyway. */
 static void mark_run(edge *run, size_t count, int page_count) {
     int pages = 0, last = -1;
-    for (size_t i = 0; i < count; i++)
-        if (run[i].line->page != last) {
-            last = run[i].line->page;
-            pages++;
-        }
-    bool repeated = pages >= REPEATS_MIN && pages * 3 >= page_count;
+    bool outermost = strlen(run[0].key) >= CHAPTER_BYTES;
+    for (size_t i = 0; i < count; i++) {
+        pages += run[i].line->page != last;
+        last = run[i].line->page;
+        outermost = outermost && run[i].outermost;
+    }
+    /* A chapter's header comes again on that chapter's pages only. */
+    bool repeated = pages >= REPEATS_MIN && (outermost || pages * 3 >= page_count);
     if (!repeated && !(page_count > 1 && is_page_number(run[0].key))) return;
     for (size_t i = 0; i < count; i++) run[i].line->margin = true;
 }
@@ -92,6 +98,7 @@ static size_t collect_edges(pdf_lines *l, edge *edges) {
             }
             if (above >= EDGE_LINES && below >= EDGE_LINES) continue;
             make_key(l->list[i].text, edges[count].key);
+            edges[count].outermost = !above || !below;
             edges[count++].line = &l->list[i];
         }
     }
@@ -141,6 +148,7 @@ static size_t item_mark(const char *text) {
     size_t n = 0;
     for (size_t i = 0; i < sizeof bullets / sizeof *bullets && !n; i++)
         if (!strncmp(text, bullets[i], strlen(bullets[i]))) n = strlen(bullets[i]);
+    bool bullet = n > 0;
     if (!n && (n = strspn(text, "0123456789")) == 0 && is_letter(text[0]) && text[1] == ')')
         n = 1;
     else if (n > 3)
@@ -148,6 +156,7 @@ static size_t item_mark(const char *text) {
     else if (n && text[0] >= '0' && text[0] <= '9' && text[n] != '.' && text[n] != ')')
         n = 0;
     if (n && (text[n] == '.' || text[n] == ')')) n++;
+    if (bullet && !text[n]) return n; /* its text is the next line */
     return n && text[n] == ' ' ? n + 1 : 0;
 }
 
@@ -158,6 +167,8 @@ enum { SAME, LINE, PARAGRAPH };
 static int joint(const pdf_line *a, const pdf_line *b, double widest, bool item) {
     double height = a->bottom - a->top, other = b->bottom - b->top;
     if (item_mark(b->text)) return item ? LINE : PARAGRAPH;
+    size_t mark = item_mark(a->text);
+    if (mark && !a->text[mark] && b->page == a->page) return SAME; /* a bullet alone */
     bool cut = ends_with(a->text, "-") || !ends_sentence(a->text);
     /* Another page, or another column. */
     if (b->page != a->page || b->top < a->top - height)
@@ -179,7 +190,7 @@ static bool add_joined(bytes *out, const char *text) {
         out->size -= 2;
     else if (hard && begins_small(text))
         out->size--;
-    else if (!hard && !bytes_add_char(out, ' '))
+    else if (!hard && n && out->data[n - 1] != ' ' && !bytes_add_char(out, ' '))
         return false;
     return bytes_add_text(out, text);
 }

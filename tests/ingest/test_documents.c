@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "ingest/note.h"
+#include "ingest/pdf_lines.h"
 #include "ingest/sources.h"
 
 #include <stdlib.h>
@@ -232,6 +233,45 @@ static void detection(void **state) {
     }
 }
 
+/* Lines of 10 points' height; a page number before each, then left, right and top. */
+static void expect_lines(const char *const *texts, const double (*places)[4], size_t count,
+                         int page_count, const char *seen) {
+    pdf_lines lines = {.page_count = page_count};
+    bytes out = {0};
+    for (size_t i = 0; i < count; i++) {
+        const double *p = places[i];
+        pdf_line line = {NULL, (int)p[0], p[1], p[2], p[3], p[3] + 10, false};
+        assert_true(pdf_lines_add(&lines, texts[i], strlen(texts[i]), line));
+    }
+    assert_true(pdf_lines_join(&lines, &out));
+    assert_string_equal(out.data, seen);
+    bytes_free(&out);
+    pdf_lines_free(&lines);
+}
+
+static void lines_of_pages(void **state) {
+    (void)state;
+    static const char *const column[] = {"The left column ends in a sentence that",
+                                         "goes on in the right one. Soft\u00ad",
+                                         "ware is.",
+                                         "\u2022",
+                                         "an item",
+                                         "Title"};
+    static const double columns[][4] = {{0, 10, 100, 50},  {0, 110, 200, 10}, {0, 110, 150, 22},
+                                        {0, 110, 112, 34}, {0, 120, 160, 34}, {0, 10, 40, 60}};
+    expect_lines(column, columns, 6, 1,
+                 "The left column ends in a sentence that goes on in the right one. Software is."
+                 "\n\n- an item\n\nTitle");
+    /* A chapter's header on three of twenty pages. */
+    static const char *const pages[] = {
+        "Chapter 1: Boats", "One.", "Chapter 1: Boats", "Two.", "Chapter 1: Boats", "7", "Three."};
+    static const double tops[][4] = {{1, 0, 90, 10}, {1, 0, 90, 30}, {2, 0, 90, 10}, {2, 0, 90, 30},
+                                     {3, 0, 90, 10}, {3, 0, 90, 30}, {3, 0, 90, 50}};
+    expect_lines(pages, tops, 7, 20, "One.\n\nTwo.\n\nThree.");
+    static const char *const alone[] = {"12"};
+    expect_lines(alone, tops, 1, 1, "12");
+}
+
 static void damaged_packages(void **state) {
     (void)state;
     static const char cut[] = "PK\3\4 and then nothing";
@@ -252,6 +292,7 @@ int main(void) {
         cmocka_unit_test(damaged_packages),
         cmocka_unit_test(vault),
         cmocka_unit_test(detection),
+        cmocka_unit_test(lines_of_pages),
         cmocka_unit_test(notes),
         cmocka_unit_test(markdown),
     };
