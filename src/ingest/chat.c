@@ -106,8 +106,11 @@ static bool add_other(turn_list *turns, const chat_log *c, size_t i, const char 
     if (c->people_count < 2 || (i && c->messages[i - 1].person == person))
         return turns_add(turns, "user", text, "\n");
     bytes named = {0};
-    bool ok = bytes_printf(&named, "%s: %s", person_name(c, person), text) &&
-              turns_add(turns, "user", named.data, "\n");
+    const char *name = person_name(c, person);
+    bool ok = bytes_printf(&named, "%s: %s", name, text);
+    for (size_t k = 0; ok && k < strlen(name); k++)
+        if ((unsigned char)named.data[k] < 32) named.data[k] = ' ';
+    ok = ok && turns_add(turns, "user", named.data, "\n");
     bytes_free(&named);
     return ok;
 }

@@ -29,7 +29,21 @@ static ingest_skip *skip_slot(ingest_report *report, const char *reason) {
 /* The end of a long path says more than its beginning. */
 static const char *path_tail(const char *path) {
     size_t length = strlen(path), most = 80;
-    return length > most ? path + length - most : path;
+    if (length > most) path += length - most;
+    while (length > most && ((unsigned char)*path & 0xc0) == 0x80) path++;
+    return path;
+}
+
+/* As much of text as fits, as clean UTF-8 that ends with a whole character. */
+static void copy_clean(char *to, size_t size, const char *text) {
+    bytes clean = {0};
+    if (text_clean(&clean, text, strlen(text))) {
+        size_t end = clean.size < size ? clean.size : size - 1;
+        while (end && end < clean.size && ((unsigned char)clean.data[end] & 0xc0) == 0x80) end--;
+        memcpy(to, clean.data, end);
+        to[end] = 0;
+    }
+    bytes_free(&clean);
 }
 
 void reader_skip(ingest_reader *r, const char *unit, uint64_t number, const char *reason,
@@ -43,7 +57,7 @@ void reader_skip(ingest_reader *r, const char *unit, uint64_t number, const char
     bool ok = bytes_add_text(&place, path_tail(r->path));
     if (ok && number) ok = bytes_printf(&place, ": %s %llu", unit, (unsigned long long)number);
     if (ok && detail[0]) ok = bytes_printf(&place, ": %s", detail);
-    if (place.data) snprintf(skip->first, sizeof skip->first, "%s", place.data);
+    if (place.data) copy_clean(skip->first, sizeof skip->first, place.data);
     bytes_free(&place);
 }
 

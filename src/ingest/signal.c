@@ -8,7 +8,8 @@
 #include <ctype.h>
 #include <string.h>
 
-#define OWNER_NAME "Me"
+#define OWNER_NAME     "Me"
+#define NAME_BYTES_MAX 250
 
 static int begin(chat_log *chat, ingest_reader *r) {
     reader_kind(r, "signal");
@@ -23,6 +24,10 @@ static int begin(chat_log *chat, ingest_reader *r) {
 static int take_record(void *context, ingest_reader *r, json_t *m, uint64_t line) {
     const char *body = json_text(m, "body"), *sender = json_text(m, "sender");
     if (!json_is_object(m)) return reader_skip(r, "line", line, "not a message", ""), WEFT_OK;
+    if (json_is_true(json_object_get(m, "deleted")))
+        return reader_skip(r, "line", line, "deleted message", ""), WEFT_OK;
+    if (json_is_true(json_object_get(m, "call")))
+        return reader_skip(r, "line", line, "notice of a call", ""), WEFT_OK;
     if (text_is_blank(body))
         return reader_skip(r, "line", line, "media without words", ""), WEFT_OK;
     bytes text = {0};
@@ -49,7 +54,8 @@ static bool is_begin(const char *line) {
         if (form[i] == '0' ? !isdigit((unsigned char)line[i]) : line[i] != form[i]) return false;
     const char *end = line + sizeof form - 1;
     if (*end == ':') end += 3; /* seconds */
-    return end[0] == ']' && end[1] == ' ' && strstr(end, ": ");
+    const char *colon = strstr(end, ": ");
+    return end[0] == ']' && end[1] == ' ' && colon && colon - end < NAME_BYTES_MAX;
 }
 
 typedef struct md_message {
@@ -68,8 +74,18 @@ static int md_end(chat_log *chat, md_message *m) {
 }
 
 static bool is_decoration(const char *line) {
-    return !strncmp(line, "![", 2) || !strncmp(line, "(- ", 3) || !strncmp(line, "> ", 2) ||
-           !strncmp(line, "[](", 3);
+    return !strncmp(line, "(- ", 3) || !strncmp(line, "> ", 2) || !strncmp(line, "(( ", 3) ||
+           !strncmp(line, "(This message was deleted)", 26);
+}
+
+/* Files sent stand behind the words as links into the export's own folder. */
+static size_t words_bytes(const char *line) {
+    const char *link = strstr(line, "](./");
+    while (link && link > line && *link != '[') link--;
+    size_t size = link ? (size_t)(link - line) : strlen(line);
+    if (link && size && line[size - 1] == '!') size--;
+    while (size && line[size - 1] == ' ') size--;
+    return size;
 }
 
 static int md_line(chat_log *chat, md_message *m, const char *line, uint64_t number) {
@@ -89,7 +105,8 @@ static int md_line(chat_log *chat, md_message *m, const char *line, uint64_t num
         return WEFT_OK;
     }
     if (is_decoration(line) || m->text.size > CHAT_BYTES_MAX) return WEFT_OK;
-    bool ok = (!m->text.size || bytes_add_char(&m->text, '\n')) && bytes_add_text(&m->text, line);
+    bool ok = (!m->text.size || bytes_add_char(&m->text, '\n')) &&
+              bytes_add(&m->text, line, words_bytes(line));
     return ok ? WEFT_OK : reader_no_memory(r);
 }
 
@@ -101,7 +118,6 @@ static int md_lines(chat_log *chat, md_message *m, line_reader *lines) {
         bytes clean = {0};
         int rc =
             text_clean(&clean, lines->line.data, lines->line.size) ? WEFT_OK : reader_no_memory(r);
-        text_trim(&clean);
         if (!rc) rc = md_line(chat, m, clean.data, lines->number);
         bytes_free(&clean);
         if (rc) return rc;

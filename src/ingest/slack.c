@@ -58,7 +58,8 @@ static bool add_link(bytes *out, json_t *names, const char *link, size_t size) {
     if (*link == '@') {
         char id[64];
         size_t length = bar ? (size_t)(bar - link) - 1 : size - 1;
-        snprintf(id, sizeof id, "%.*s", (int)(length < 63 ? length : 63), link + 1);
+        if (length >= sizeof id) return bytes_add(out, link, size);
+        snprintf(id, sizeof id, "%.*s", (int)length, link + 1);
         const char *name = json_text(names, id);
         return bytes_printf(out, "@%s", *name ? name : id);
     }

@@ -103,9 +103,11 @@ static void signal_chats(void **state) {
     (void)state;
     expect("signal/data.json", NULL, "signal", "Me",
            "u=Is the clock ready?|a=Nearly.\nIt ticks, it does not tock.|\n");
-    expect_skips("media without words=1;opening words that answer nothing=1;");
+    expect_skips("deleted message=1;notice of a call=1;media without words=1;"
+                 "opening words that answer nothing=1;");
     expect("signal/chat.md", NULL, "signal", "Me",
            "u=Is the clock ready?|a=Nearly.\nIt ticks,\nit does not tock.|\n");
+    expect_skips("media without words=2;");
     expect("signal", NULL, "signal", "Me",
            "u=Is the clock ready?|a=Nearly.\nIt ticks, it does not tock.|\n");
     assert_int_equal(skipped("beside data.json"), 1);

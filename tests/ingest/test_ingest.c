@@ -487,6 +487,20 @@ static void forced_source(void **state) {
     expect_error(WEFT_ERR_FORMAT, "text before the first message");
 }
 
+/* The place of a skip is cut at whole characters. */
+static void places_are_clean_text(void **state) {
+    (void)state;
+    bytes name = {0};
+    for (int i = 0; i < 50; i++) bytes_add_text(&name, "\xc3\xa9");
+    bytes_add_text(&name, ".jsonl");
+    read_string(name.data, "{\"text\":\"good\"}\n{\n");
+    assert_int_equal(skipped("malformed JSON"), 1);
+    const char *first = last.report.skips[0].first;
+    assert_non_null(strstr(first, "\xc3\xa9.jsonl: line 2"));
+    assert_int_not_equal((unsigned char)first[0] & 0xc0, 0x80);
+    bytes_free(&name);
+}
+
 static void duplicates(void **state) {
     (void)state;
     expect_skip("a.jsonl",
@@ -640,6 +654,7 @@ int main(void) {
         cmocka_unit_test(folders),
         cmocka_unit_test(errors),
         cmocka_unit_test(forced_source),
+        cmocka_unit_test(places_are_clean_text),
         cmocka_unit_test(duplicates),
         cmocka_unit_test(redaction),
         cmocka_unit_test(sink_stops_reading),
