@@ -15,6 +15,13 @@ float half_scale(uint magnitude, out float factor) {
     return uintBitsToFloat(268 - exponent << 23);
 }
 
+// The same for a whole table whose products are to be halves again: magnitudes below 8.
+float half_scale_all(uint magnitude, out float factor) {
+    float scale = half_scale(magnitude, factor);
+    factor *= 4096.0;
+    return scale / 4096.0;
+}
+
 // Four values, scaled; zeros with a scale of 0.
 uvec2 half_pack(vec4 v, float scale) {
     if (scale == 0) return uvec2(0);

@@ -1,7 +1,7 @@
 /* Attention and its backward on a Vulkan device. Many tokens go by tiles of 64 queries and 64 keys;
  * the keys of a few tokens are split between groups, and so are keys that do not fit a binding.
  * Refuses heads of more than 256 dimensions, and a backward whose keys do not fit a binding. */
-#include "backend/vk_math.h"
+#include "backend/vk_attention.h"
 
 enum {
     TILE = 64,
@@ -177,6 +177,10 @@ static void run_parts(vk_backend *vk, attention_call *c, int64_t window, int64_t
 void vk_attention(backend *be, const attention_args *args) {
     vk_backend *vk = vk_of(be);
     attention_call c;
+    if (vk_attention_has_half(vk, args, false)) {
+        vk_attention_half(be, args);
+        return;
+    }
     if (!start(vk, "op_attention", args, &c)) return;
     int64_t window = vk_float_rows(vk, c.op, c.kv_row, args->keys);
     if (!window) return;
@@ -263,6 +267,10 @@ void vk_attention_backward(backend *be, const attention_args *args, view dout, v
     vk_backend *vk = vk_of(be);
     backward_call b = {.dout = dout, .dq = dq, .dk = dk, .dv = dv};
     attention_call *c = &b.c;
+    if (vk_attention_has_half(vk, args, true)) {
+        vk_attention_half_backward(be, args, dout, dq, dk, dv);
+        return;
+    }
     if (!start(vk, "op_attention_backward", args, c)) return;
     int64_t keys = vk_float_rows(vk, c->op, c->kv_row, args->keys);
     if (!keys) return;
