@@ -311,9 +311,10 @@ class Learn(WeftCase):
 
     def test_bad_records_are_counted(self):
         question = {"role": "user", "content": "a"}
-        good = {"messages": [question, {"role": "assistant", "content": "b c d"}]}
+        good = [{"messages": [question, {"role": "assistant", "content": f"b c {i}"}]}
+                for i in range(3)]
         none = {"messages": [question, {"role": "assistant", "content": None}]}
-        lines = [json.dumps(good)] * 3 + ['{"messages": [', '{"other": 1}', json.dumps(none)]
+        lines = [json.dumps(row) for row in good] + ['{"messages": [', '{"other": 1}', json.dumps(none)]
         path = self.file("bad.jsonl", "\n".join(lines) + "\n")
         out = self.weft("learn", path, "--dry-run", *SMALL)[0]
         self.assertIn("left out 1", out)
