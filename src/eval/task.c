@@ -130,27 +130,32 @@ static int add_line(task *t, const char *text, size_t size, uint64_t line, weft_
     return rc;
 }
 
-int task_read(const char *path, task *t, weft_error *err) {
-    char *text;
-    size_t size;
+int task_parse(const char *text, size_t size, task *t, weft_error *err) {
     uint64_t line = 0;
-    int rc = WEFT_OK;
     *t = (task){0};
-    TRY(os_read_file(path, TASK_BYTES_MAX, &text, &size, err));
-    for (const char *at = text, *end = text + size; !rc && at < end;) {
+    for (const char *at = text, *end = text + size; at < end;) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
         line++;
-        rc = add_line(t, at, (size_t)(stop - at), line, err);
+        int rc = add_line(t, at, (size_t)(stop - at), line, err);
+        if (rc) {
+            err_prefix(err, "line %llu", (unsigned long long)line);
+            return rc;
+        }
         at = stop + 1;
     }
+    return t->item_count ? WEFT_OK : err_set(err, WEFT_ERR_FORMAT, "there are no items");
+}
+
+int task_read(const char *path, task *t, weft_error *err) {
+    char *text;
+    size_t size;
+    *t = (task){0};
+    TRY(os_read_file(path, TASK_BYTES_MAX, &text, &size, err));
+    int rc = task_parse(text, size, t, err);
     free(text);
-    if (rc) {
-        err_prefix(err, "%s:%llu", path, (unsigned long long)line);
-        return rc;
-    }
-    if (t->item_count) return WEFT_OK;
-    return err_set(err, WEFT_ERR_FORMAT, "%s has no items", path);
+    if (rc) err_prefix(err, "%s", path);
+    return rc;
 }
 
 /* ---- measuring ---- */

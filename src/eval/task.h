@@ -30,6 +30,7 @@ typedef struct task {
  * stand for each other. WEFT_ERR_IO, _FORMAT with the line, _RANGE, _MEMORY. The caller frees *t
  * with task_destroy, also after an error. */
 int task_read(const char *path, task *t, weft_error *err);
+int task_parse(const char *text, size_t size, task *t, weft_error *err); /* a file's content */
 void task_destroy(task *t);
 
 typedef struct task_result {

@@ -74,7 +74,7 @@ class Evaluation(WeftCase):
         self.assertEqual(rows[0]["accuracy"]["value"], 1)
         self.assertNotIn("verdict", rows[0])
         self.fails("eval", "--lm", "nothing", says=["no task 'nothing'", "general"])
-        self.fails("eval", "--lm", self.file("bad.jsonl", "{}\n"), says=["bad.jsonl:1", "question"])
+        self.fails("eval", "--lm", self.file("bad.jsonl", "{}\n"), says=["bad.jsonl: line 1", "question"])
         self.fails("eval", code=2, says=["PATH is missing", "--lm TASK"])
 
     def test_audit(self):

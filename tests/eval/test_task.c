@@ -45,10 +45,10 @@ static void test_refusals(void **state) {
     (void)state;
     weft_error err;
     task t;
-    refused("", "has no items");
-    refused("[1]", ":1: the line is not one JSON object");
+    refused("", "there are no items");
+    refused("[1]", "line 1: the line is not one JSON object");
     refused("{\"context\": \"a\", \"endings\": [\"x\", \"y\"], \"label\": 0}\n{oops",
-            ":2: the line");
+            "line 2: the line");
     refused("{\"endings\": [\"x\", \"y\"], \"label\": 0}", "no text \"question\" or \"context\"");
     refused("{\"context\": \"a\", \"endings\": [\"x\"], \"label\": 0}", "two or more");
     refused("{\"context\": \"a\", \"endings\": [\"x\", 3], \"label\": 0}", "that is no text");
