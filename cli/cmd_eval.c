@@ -15,7 +15,8 @@ typedef struct eval_settings {
     const char *as, *owner, *sentence, *task;
     int64_t context, seed, samples;
     double eval_share;
-    bool held_out, all_turns, style, kept, json;
+    int learn; /* a weft_learn */
+    bool held_out, all_turns, redact, keep_duplicates, style, kept, json;
 } eval_settings;
 
 #define STYLE_SAMPLES 24
@@ -38,11 +39,16 @@ static const option_spec eval_table[] = {
     {"eval-share", 0, OPTION_NUMBER, PLACE(eval_share), "SHARE", 0, 0.5, "that share", false},
     {"seed", 0, OPTION_WHOLE, PLACE(seed), "N", 0, 9007199254740992.0, "which chooses it", false},
     {"as", 0, OPTION_TEXT, PLACE(as), "KIND", 0, 0, "read PATH as this kind", false},
-    {"owner", 0, OPTION_TEXT, PLACE(owner), "ADDRESS", 0, 0, "mail: whose messages", false},
+    {"owner", 0, OPTION_TEXT, PLACE(owner), "NAME", 0, 0, "mail, chats: whose messages", false},
     {"template", 0, OPTION_TEXT, PLACE(sentence), "TEXT", 0, 0,
      "tables: the sentence that a row becomes", false},
-    {"all-turns", 0, OPTION_FLAG, PLACE(all_turns), NULL, 0, 0,
-     "measure what every side says, not only the assistant", false},
+    {"redact", 0, OPTION_FLAG, PLACE(redact), NULL, 0, 0, "private matters, as `weft learn` does",
+     false},
+    {"keep-duplicates", 0, OPTION_FLAG, PLACE(keep_duplicates), NULL, 0, 0,
+     "measure a document again that was there before", false},
+    {"learn", 0, OPTION_CHOICE, PLACE(learn), "assistant|completion|all", 0, 0,
+     "of conversations: the assistant's turns, its last turn, or every turn", false},
+    {"all-turns", 0, OPTION_FLAG, PLACE(all_turns), NULL, 0, 0, "the same as --learn all", false},
     {"context", 'c', OPTION_WHOLE, PLACE(context), "TOKENS", 0, INT32_MAX,
      "longest example; 0 = 512 or the model's, whichever is less", false},
     {"kept", 0, OPTION_FLAG, PLACE(kept), NULL, 0, 0,
@@ -124,7 +130,10 @@ static int read_data(eval_run *r, const char *path, weft_error *err) {
                                     .seed = (uint64_t)r->s.seed,
                                     .as = r->s.as,
                                     .owner = r->s.owner,
-                                    .sentence = r->s.sentence};
+                                    .sentence = r->s.sentence,
+                                    .learn = (weft_learn)r->s.learn,
+                                    .redact = r->s.redact,
+                                    .keep_duplicates = r->s.keep_duplicates};
     int rc = weft_dataset_read(r->model, path, &options, &r->data, &r->report, err);
     if (r->out || rc) learn_show_skips(stderr, &r->report);
     if (rc) return rc;

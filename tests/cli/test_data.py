@@ -73,6 +73,19 @@ class Data(WeftCase):
         self.assertIn("left out 1: the same as an earlier one",
                       self.weft("data", path, "--eval-share", "0")[0])
 
+    def test_learn_and_eval_read_alike(self):
+        rows = [{"prompt": f"Where is {i}?", "completion": f"At me{i}@example.org, say {i}."}
+                for i in range(12)]
+        path = self.file("mail.jsonl", "".join(json.dumps(row) + "\n" for row in rows * 2))
+        options = ["--redact", "--learn", "completion"]
+        self.learn(path, "--name", "mail", "--steps", "1", *options)
+        with open(self.path("store", "adapters", "mail", "run.json")) as f:
+            result = json.load(f)["result"]
+        facts = self.json("eval", path, "--held-out", *options, "--context", "32", "--json")
+        self.assertEqual(facts["data"]["replaced"]["email"], 12)
+        self.assertEqual(facts["data"]["documents"], 12)
+        self.assertAlmostEqual(facts["results"][0]["loss"], result["eval_loss_before"], places=3)
+
     def test_control_characters_do_not_reach_the_terminal(self):
         path = self.file("bell.jsonl", json.dumps({"text": "a\u001b[31mb\u0007c"}) + "\n")
         out = self.weft("data", path, "--eval-share", "0")[0]
