@@ -133,7 +133,10 @@ int weft_adapter_blend(const weft_model *base, const weft_adapter *const *adapte
     const adapter *parts[ADAPTER_BLEND_MAX] = {NULL};
     double lost = 0;
     *out = NULL;
-    for (size_t i = 0; i < count && i < ADAPTER_BLEND_MAX; i++) {
+    if (count < 1 || count > ADAPTER_BLEND_MAX)
+        return err_set(err, WEFT_ERR_ARGUMENT, "%zu adapters to blend; 1 to %d can be", count,
+                       ADAPTER_BLEND_MAX);
+    for (size_t i = 0; i < count; i++) {
         parts[i] = adapters[i]->a;
         if (parts[i]->be != base->be)
             return err_set(err, WEFT_ERR_ARGUMENT, "adapter %zu is loaded for another model",
