@@ -632,7 +632,7 @@ typedef struct weft_label_result {
 } weft_label_result;
 
 /**
- * Accuracy on records that carry a label (questions with few answers; at most 2000 are asked).
+ * Accuracy on records that carry a label (questions with few answers; at most 500 are asked).
  *
  * @param held_out  Only held-out documents; otherwise every one.
  * @return WEFT_OK, also where nothing has a label; WEFT_ERR_ARGUMENT, _NUMERIC, _DEVICE, _MEMORY.

@@ -5,7 +5,7 @@
 #include "eval/score.h"
 #include "train/dataset.h"
 
-#define LABEL_ITEMS_MAX 2000 /* questions that are asked: of more, evenly chosen ones */
+#define LABEL_ITEMS_MAX 500 /* questions that are asked: of more, evenly chosen ones */
 
 typedef struct label_result {
     int64_t item_count, correct, generated_correct, usual_correct;
