@@ -1,6 +1,7 @@
 // Operations on rows: each row belongs to a team of TEAM invocations (a power of two), as many teams
 // to a work group as fit. Teams wait for each other, so that an invocation without a row must not
 // return early.
+#extension GL_EXT_control_flow_attributes : require
 #include "values.glsl"
 
 #define GROUP_MAX 512 // invocations of a work group: vk_sweep.h
@@ -10,20 +11,36 @@ layout(constant_id = 2) const uint TEAM = 1;
 #define LANE (gl_LocalInvocationIndex & (TEAM - 1))
 #define ROW  (GROUP_INDEX * (gl_WorkGroupSize.x / TEAM) + gl_LocalInvocationIndex / TEAM)
 
-// Defines T NAME(T v): COMBINE of the values of a team, always in the same order.
+// Defines T NAME(T v): COMBINE of the values of a team, always in the same order. A shader may call
+// it once.
+#define TEAM_PARTS min(TEAM, 16u)
 #define TEAM_REDUCTION(T, NAME, COMBINE)                                                   \
     shared T NAME##_of[GROUP_MAX];                                                         \
     T NAME(T v) {                                                                          \
-        uint i = gl_LocalInvocationIndex;                                                  \
+        uint i = gl_LocalInvocationIndex, first = i - LANE;                                \
         NAME##_of[i] = v;                                                                  \
-        for (uint other = TEAM / 2; other > 0; other /= 2) {                               \
-            barrier();                                                                     \
-            if (LANE < other) NAME##_of[i] = COMBINE(NAME##_of[i], NAME##_of[i + other]);  \
+        barrier();                                                                         \
+        if (LANE < TEAM_PARTS) {                                                           \
+            for (uint other = TEAM_PARTS; other < TEAM; other += TEAM_PARTS)               \
+                v = COMBINE(v, NAME##_of[i + other]);                                      \
+            NAME##_of[i] = v;                                                              \
         }                                                                                  \
         barrier();                                                                         \
-        T all = NAME##_of[i - LANE];                                                       \
-        barrier();                                                                         \
+        T all = NAME##_of[first];                                                          \
+        for (uint other = 1; other < TEAM_PARTS; other++)                                  \
+            all = COMBINE(all, NAME##_of[first + other]);                                  \
         return all;                                                                        \
     }
+
+// Vectors of a row that an invocation keeps in registers between passes; it reads the rest again.
+#define HELD 8u
+// Runs BODY for each vector i of the invocation, j its place among those held.
+#define EACH_HELD(BODY)                                                                    \
+    [[unroll]] for (uint j = 0; j < HELD; j++) {                                           \
+        uint i = LANE + j * TEAM;                                                          \
+        if (i < fours) BODY                                                                \
+    }
+#define EACH_OTHER(BODY)                                                                   \
+    for (uint i = LANE + HELD * TEAM; i < fours; i += TEAM) BODY
 
 #define PLUS(a, b) ((a) + (b))
