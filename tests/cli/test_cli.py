@@ -186,7 +186,7 @@ class Chat(WeftCase):
 
     def talk_in_a_terminal(self):
         self.shown = ""
-        self.learn(self.records(), "--name", "me", "--steps", "1")
+        self.learn(self.records(), "--name", "me", "--steps", "1", "--force")
         try:
             pid, terminal = pty.fork()
         except OSError as error:
