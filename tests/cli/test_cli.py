@@ -8,6 +8,7 @@ import select
 import signal
 import struct
 import subprocess
+import termios
 import time
 
 import weft_case
@@ -156,35 +157,36 @@ class Chat(WeftCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"cannot write to the standard output", done.stderr)
 
-    def read_until(self, terminal, text, keys=b""):
-        """Press keys and read what the terminal shows until text stands in it; all of it is kept in
-        self.shown. Keys pressed while line editing prepares the terminal can be lost: once nothing has
-        come for five seconds they are pressed again."""
-        seen, end, last = "", time.monotonic() + 30, time.monotonic()
+    def press(self, terminal, keys):
+        """Press keys once line editing listens: it shows its prompt before it takes the terminal out of
+        line mode, where Ctrl-D means something else."""
+        end = time.monotonic() + 30
+        while termios.tcgetattr(terminal)[3] & termios.ICANON:
+            self.assertLess(time.monotonic(), end, "line editing never began")
+            time.sleep(0.01)
         os.write(terminal, keys)
+
+    def read_until(self, terminal, text):
+        """Read what the terminal shows until text stands in it; all of it is kept in self.shown."""
+        seen, end = "", time.monotonic() + 60
         while text not in seen and time.monotonic() < end:
-            if keys and time.monotonic() - last > 5:
-                os.write(terminal, keys)
-                last = time.monotonic()
             if select.select([terminal], [], [], 1)[0]:
                 try:
                     seen += os.read(terminal, 4096).decode(errors="replace")
-                    last = time.monotonic()
                 except OSError:
                     break
         self.shown += seen
         self.assertIn(text, seen)
 
-    def test_terminal(self):
-        """Three tries: how keys and the terminal's preparation meet is not ours to time."""
-        for attempt in range(3):
+    def read_to_end(self, terminal):
+        while True:
             try:
-                return self.talk_in_a_terminal()
-            except AssertionError:
-                if attempt == 2:
-                    raise
+                if not os.read(terminal, 4096):
+                    return
+            except OSError:  # nobody has the other end open
+                return
 
-    def talk_in_a_terminal(self):
+    def test_terminal(self):
         self.shown = ""
         self.learn(self.records(), "--name", "me", "--steps", "1", "--force")
         try:
@@ -199,27 +201,20 @@ class Chat(WeftCase):
                              ("/adapter me:0.5 me", "with me:0.5, me:1"),
                              ("/adapter me nobody", "no adapter 'nobody'"),
                              ("/adapter", "with the plain model"),
-                             ("/adapter me", "with me:1"), ("Hello there", "> ")):
-            self.read_until(terminal, answer, line.encode() + b"\r")
+                             ("/adapter me", "with me:1"), ("Hello there", "\n> ")):
+            self.press(terminal, line.encode() + b"\r")
+            self.read_until(terminal, answer)
         for _ in range(3):
-            self.read_until(terminal, "> ", b"one two three four five six seven eight nine ten\r")
-        self.read_until(terminal, "\nforgotten", b"/clear\r")
+            self.press(terminal, b"one two three four five six seven eight nine ten\r")
+            self.read_until(terminal, "\n> ")
+        self.press(terminal, b"/clear\r")
+        self.read_until(terminal, "\nforgotten")
         self.assertEqual(self.shown.count("its oldest turns are forgotten"), 1)
-        self.read_until(terminal, "Ctrl-D leaves", b"\x03")
-        # A key pressed while line editing prepares the terminal is dropped: press it until it is heard.
-        status, end = None, time.monotonic() + 30
-        while status is None and time.monotonic() < end:
-            os.write(terminal, b"\x04")
-            time.sleep(0.2)
-            if select.select([terminal], [], [], 0.1)[0]:  # or it waits for room to write
-                try:
-                    os.read(terminal, 4096)
-                except OSError:
-                    pass
-            done, code = os.waitpid(pid, os.WNOHANG)
-            status = code if done else None
-        if status is None:
-            os.kill(pid, signal.SIGKILL)
+        self.press(terminal, b"\x03")
+        self.read_until(terminal, "Ctrl-D leaves")
+        self.press(terminal, b"\x04")
+        self.read_to_end(terminal)
+        status = os.waitpid(pid, 0)[1]
         os.close(terminal)
         self.assertEqual(status, 0)
         history = self.path("store", "history")
