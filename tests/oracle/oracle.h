@@ -14,7 +14,9 @@ typedef struct oracle {
     safetensors_file *t, *x; /* oracle.safetensors, exact.safetensors */
     model *m;
     packing_choice packing;
-    bool cut; /* a directory with fewer tensors: what is missing is skipped, and said */
+    bool cut;        /* a directory with fewer tensors: what is missing is skipped, and said */
+    bool brief;      /* on slow devices: the first of what there are several of */
+    bool trace_only; /* on very slow ones: texts and single BitLinears */
     int passed, failed, skipped;
     int32_t rank;
     float alpha;
@@ -24,6 +26,11 @@ typedef struct oracle {
  * fails. */
 void report(oracle *o, const char *name, double error, double bound, const char *note);
 void report_skip(oracle *o, const char *name, const char *why);
+
+/* As many of count as are to be checked. */
+static inline size_t oracle_few(const oracle *o, size_t count) {
+    return o->brief && count > 1 ? 1 : count;
+}
 
 /* A tensor of exact.safetensors or oracle.safetensors as floats (borrowed), or NULL. */
 const float *oracle_floats(const safetensors_file *file, const char *name, int64_t *count);

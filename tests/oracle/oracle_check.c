@@ -1,9 +1,9 @@
 /* oracle_check MODEL.gguf ORACLE_DIR [--device cpu|gpu|gpu:N] [--gpu-tier 1|2|3] [--max-buffer
  * BYTES]
- *     [--validate] [--cpu-mask N] [--threads N] [--packing fast|tight] [--cut]
+ *     [--validate] [--cpu-mask N] [--threads N] [--packing fast|tight] [--cut] [--brief] [--trace]
  * Holds every golden comparison of a directory against the model: one line a check with the
  * measured error and its bound, then "N passed, N failed". Exit 0 if all hold, 1 if one falls
- * short, 2 on usage. */
+ * short, 2 on usage, 77 where there is no such device. */
 #include "oracle/oracle.h"
 
 #include "backend/backend_vk.h"
@@ -170,7 +170,7 @@ static void close_files(oracle *o) {
 static int usage(void) {
     fprintf(stderr, "usage: oracle_check MODEL.gguf ORACLE_DIR [--device cpu|gpu|gpu:N] "
                     "[--gpu-tier 1|2|3] [--max-buffer BYTES] [--validate] [--cpu-mask N] "
-                    "[--threads N] [--packing fast|tight] [--cut]\n");
+                    "[--threads N] [--packing fast|tight] [--cut] [--brief] [--trace]\n");
     return 2;
 }
 
@@ -191,6 +191,10 @@ static bool parse(int argc, char **argv, oracle *o, const char **path, device_ch
         bool more = i + 1 < argc;
         if (!strcmp(argv[i], "--cut"))
             o->cut = true;
+        else if (!strcmp(argv[i], "--brief"))
+            o->brief = true;
+        else if (!strcmp(argv[i], "--trace"))
+            o->trace_only = true;
         else if (!strcmp(argv[i], "--cpu-mask") && more)
             device->cpu.cpu_mask = (uint32_t)strtoul(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "--threads") && more)
@@ -233,15 +237,17 @@ int main(int argc, char **argv) {
         fprintf(stderr, "oracle_check: %s\n", err.message);
         close_files(&o);
         backend_free(&be);
-        return 1;
+        return rc == WEFT_ERR_UNSUPPORTED ? 77 : 1; /* no such device here */
     }
     printf("%s against %s on %s\n", path, o.dir, backend_name(be));
     check_text(&o);
     check_trace(&o);
-    check_smooth(&o);
-    check_rounded(&o);
-    check_training(&o);
-    check_adapter(&o);
+    if (!o.trace_only) {
+        check_smooth(&o);
+        check_rounded(&o);
+        check_training(&o);
+        check_adapter(&o);
+    }
     close_files(&o);
     backend_free(&be);
     if (o.skipped) printf("%d checks skipped: this directory is cut small\n", o.skipped);
