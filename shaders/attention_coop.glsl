@@ -10,8 +10,9 @@
 //     DK           keys     queries    gradient of the score        gradients times q
 //     DV           keys     queries    weight                       weights times dout
 //
-// DK and DV sum over the query heads of a key head. stats (T, heads, 2): log, mean. Scores leave the
-// matrices through a patch of shared memory of each subgroup, where two of its threads have a row.
+// DK and DV sum over the query heads of a key head. stats (T, heads, 2): log, mean. Scores leave
+// the matrices through a patch of shared memory of each subgroup, where two of its threads have a
+// row.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -62,7 +63,7 @@ const uint ITEMS = COLUMNS * UNITS, EACH = (ITEMS + THREADS - 1) / THREADS;
 const uint PATCHES = 2 * TILE_SIZE;
 
 shared uvec4 tiles[2 * TILE_SIZE + SUBGROUPS * PATCH_SIZE];
-shared ivec2 column_seen[COLUMNS]; // by key: the keys that a query sees; with STATS x: first of keys
+shared ivec2 column_seen[COLUMNS]; // by key: what a query sees; STATS: what keys do
 shared vec2 column_stats[COLUMNS];
 shared int lowest, highest;
 

@@ -1,7 +1,7 @@
 // Attention of 64 tokens of one head: blocks of 64 keys go by while each row keeps its highest
 // score, the sum of its weights relative to that, and the values that they have weighted. Gives out
-// (T, heads, d); or with PART, for a window of the keys, out (parts, T, heads, d) not divided by the
-// sums, and stats (parts, T, heads, 2), highest score and sum.
+// (T, heads, d); or with PART, for a window of the keys, out (parts, T, heads, d) not divided by
+// the sums, and stats (parts, T, heads, 2), highest score and sum.
 //
 // With FOR_BACKWARD it gives stats (T, heads, 3) alone: the log of the sum of e^score and, for each
 // block of columns, dout . out; and it checks that tokens lie in documents.

@@ -1,6 +1,6 @@
 // h (T, r) = alpha * x (T, n) W, W (n, r) or the transpose of (r, n): the thin product that reduces
-// wide rows. A group computes TOKENS x 8 elements (or TOKENS x 1); its threads share the terms, four
-// neighbouring ones each.
+// wide rows. A group computes TOKENS x 8 elements (or TOKENS x 1); its threads share the terms,
+// four neighbouring ones each.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
