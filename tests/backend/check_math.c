@@ -230,6 +230,21 @@ static void head_loss_fault_case(pair *p) {
 
 /* ---- attention ---- */
 
+/* Where one is no number, so is the other. Nearby values may be none either: what a token does not
+ * see is multiplied by 0. */
+static void check_nan(pair *p, const char *what, const operand *o) {
+    float *want = pair_read(p, o, 0), *got = pair_read(p, o, 1);
+    int64_t count = 0;
+    for (int64_t i = 0; i < o->count; i++) {
+        count += isnan(want[i]);
+        if (isnan(want[i]) && !isnan(got[i]))
+            fail_msg("%s[%lld]: got %.9g, want no number", what, (long long)i, (double)got[i]);
+    }
+    assert_true(count > 0);
+    free(want);
+    free(got);
+}
+
 typedef struct attention_run {
     int64_t tokens, keys, heads, kv_heads, d;
     int document; /* keys of each, if tokens == keys; 0: tokens are the last ones of the keys */
@@ -264,7 +279,8 @@ static attention_data attention_open(pair *p, const attention_run *s) {
     return a;
 }
 
-static attention_args args_of(const attention_run *s, const attention_data *a, int i) {
+static attention_args args_of(const attention_run *s, const attention_data *a, int i,
+                              precision grade) {
     return (attention_args){.q = a->q.at[i],
                             .k = a->k.at[i],
                             .v = a->v.at[i],
@@ -277,7 +293,7 @@ static attention_args args_of(const attention_run *s, const attention_data *a, i
                             .kv_heads = s->kv_heads,
                             .head_dim = s->d,
                             .scale = 1 / sqrtf((float)s->d),
-                            .grade = PRECISION_FULL};
+                            .grade = grade};
 }
 
 static void attention_run_forward(pair *p, const attention_run *s) {
@@ -285,11 +301,16 @@ static void attention_run_forward(pair *p, const attention_run *s) {
     snprintf(name, sizeof name, "attention, %d tokens, %d keys, %d / %d heads of %d",
              (int)s->tokens, (int)s->keys, (int)s->heads, (int)s->kv_heads, (int)s->d);
     attention_data a = attention_open(p, s);
-    PAIR_RUN(p, {
-        attention_args args = args_of(s, &a, i);
-        op_attention(be, &args);
-    });
-    pair_close(p, name, &a.out, s->d, NEAR);
+    for (int grade = PRECISION_ROUNDED; grade >= PRECISION_FULL; grade--) {
+        PAIR_RUN(p, {
+            attention_args args = args_of(s, &a, i, (precision)grade);
+            op_attention(be, &args);
+        });
+        if (grade == PRECISION_ROUNDED && s->bad)
+            check_nan(p, name, &a.out);
+        else
+            pair_close(p, name, &a.out, s->d, grade == PRECISION_FULL ? NEAR : NEAR_HALF);
+    }
     pair_clear(p);
 }
 
@@ -299,6 +320,7 @@ static void attention_case(pair *p) {
         {3, 200, 10, 2, 64, 0, 50, true},     {8, 70, 3, 3, 18, 0, 0, false},
         {2, 130, 5, 1, 256, 0, 0, false},     {9, 100, 4, 2, 18, 0, 0, false},
         {70, 200, 6, 2, 64, 0, 0, true},      {150, 150, 2, 1, 64, 37, 0, false},
+        {300, 300, 2, 1, 128, 170, 0, false}, {200, 330, 4, 2, 64, 0, 90, true},
         {130, 130, 2, 2, 18, 130, 20, false}, {65, 65, 4, 2, 200, 65, 0, true},
         {200, 200, 1, 1, 18, 64, 0, false}};
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) attention_run_forward(p, &runs[i]);
@@ -312,14 +334,15 @@ static void attention_windows_case(pair *p) {
 }
 
 static void attention_fault_case(pair *p) {
-    static const int32_t ranges[][2] = {{-1, 5}, {4, 3}, {0, 40}};
-    for (int r = 0; r < 6; r++) {
-        attention_run s = {r < 3 ? 4 : 20, 40, 2, 1, 18, 0, 0, false};
+    static const int32_t ranges[][2] = {{-1, 5}, {4, 3}, {0, 140}};
+    for (int r = 0; r < 9; r++) {
+        int64_t tokens = r < 3 ? 4 : r < 6 ? 20 : 130; /* by splitting, tiles, matrices */
+        attention_run s = {tokens, 140, 2, 1, 32, 0, 0, false};
         attention_data a = attention_open(p, &s);
         backend *be = p->be[1];
         backend_write(be, view_floats(a.first.at[1], 2), &ranges[r % 3][0], 4);
         backend_write(be, view_floats(a.last.at[1], 2), &ranges[r % 3][1], 4);
-        attention_args args = args_of(&s, &a, 1);
+        attention_args args = args_of(&s, &a, 1, PRECISION_ROUNDED);
         weft_error err = {0};
         backend_begin(be);
         op_attention(be, &args);
@@ -330,52 +353,38 @@ static void attention_fault_case(pair *p) {
     }
 }
 
-/* Where one is no number, so is the other. Nearby values may be none either: what a token does not
- * see is multiplied by 0. */
-static void check_nan(pair *p, const char *what, const operand *o) {
-    float *want = pair_read(p, o, 0), *got = pair_read(p, o, 1);
-    int64_t count = 0;
-    for (int64_t i = 0; i < o->count; i++) {
-        count += isnan(want[i]);
-        if (isnan(want[i]) && !isnan(got[i]))
-            fail_msg("%s[%lld]: got %.9g, want no number", what, (long long)i, (double)got[i]);
-    }
-    assert_true(count > 0);
-    free(want);
-    free(got);
-}
-
-static void check_gradient(pair *p, const char *what, const operand *o, bool bad) {
+static void check_gradient(pair *p, const char *what, const operand *o, bool bad, bool full) {
     if (bad)
         check_nan(p, what, o);
     else
-        pair_close(p, what, o, o->count, NEAR_WEIGHTS);
+        pair_close(p, what, o, o->count, full ? NEAR_WEIGHTS : NEAR_HALF_WEIGHTS);
 }
 
 static void backward_run(pair *p, const attention_run *s) {
-    char name[100];
-    snprintf(name, sizeof name, "%d tokens in documents of %d, %d / %d heads of %d", (int)s->tokens,
-             s->document, (int)s->heads, (int)s->kv_heads, (int)s->d);
     attention_data a = attention_open(p, s);
     int64_t row = s->heads * s->d, kv_row = s->kv_heads * s->d;
-    operand dout = pair_random(p, s->tokens * row, 1), dq = pair_random(p, s->tokens * row, 1);
+    operand dout = pair_random(p, s->tokens * row, 1e-4f), dq = pair_random(p, s->tokens * row, 1);
     operand dk = pair_random(p, s->tokens * kv_row, 1), dv = pair_random(p, s->tokens * kv_row, 1);
-    PAIR_RUN(p, {
-        attention_args args = args_of(s, &a, i);
-        op_attention_backward(be, &args, dout.at[i], dq.at[i], dk.at[i], dv.at[i]);
-    });
-    check_gradient(p, "dq", &dq, s->bad);
-    check_gradient(p, "dk", &dk, s->bad);
-    check_gradient(p, "dv", &dv, s->bad);
+    for (int grade = PRECISION_ROUNDED; grade >= PRECISION_FULL; grade--) {
+        bool full = grade == PRECISION_FULL;
+        PAIR_RUN(p, {
+            attention_args args = args_of(s, &a, i, (precision)grade);
+            op_attention_backward(be, &args, dout.at[i], dq.at[i], dk.at[i], dv.at[i]);
+        });
+        check_gradient(p, full ? "dq" : "dq, rounded", &dq, s->bad, full);
+        check_gradient(p, full ? "dk" : "dk, rounded", &dk, s->bad, full);
+        check_gradient(p, full ? "dv" : "dv, rounded", &dv, s->bad, full);
+    }
     pair_clear(p);
 }
 
 static void attention_backward_case(pair *p) {
-    static const attention_run runs[] = {{3, 3, 1, 1, 18, 2, 0, false},
-                                         {5, 5, 4, 2, 18, 5, 0, false},
-                                         {200, 200, 2, 2, 18, 64, 20, false},
-                                         {150, 150, 4, 2, 64, 37, 0, false},
-                                         {70, 70, 3, 1, 200, 65, 0, false}};
+    static const attention_run runs[] = {
+        {3, 3, 1, 1, 18, 2, 0, false},       {5, 5, 4, 2, 18, 5, 0, false},
+        {200, 200, 2, 2, 18, 64, 20, false}, {150, 150, 4, 2, 64, 37, 0, false},
+        {300, 300, 4, 2, 64, 170, 0, false},
+
+        {70, 70, 3, 1, 200, 65, 0, false}};
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) backward_run(p, &runs[i]);
 }
 
@@ -389,15 +398,16 @@ static void backward_nan_case(pair *p) {
 
 static void backward_fault_case(pair *p) {
     static const int32_t wrong[][3] = {{50, 39, 50}, {50, 40, 49}, {50, 51, 50}, {50, -1, 50}};
-    for (int r = 0; r < 4; r++) {
-        attention_run s = {80, 80, 2, 1, 18, 40, 0, false};
+    for (int r = 0; r < 8; r++) {
+        int64_t d = r < 4 ? 18 : 32; /* the last ones are for matrices, where there are any */
+        attention_run s = {140, 140, 2, 1, d, 40, 0, false};
         attention_data a = attention_open(p, &s);
-        operand dout = pair_random(p, 80 * 36, 1), dq = pair_random(p, 80 * 36, 1);
-        operand dk = pair_random(p, 80 * 18, 1), dv = pair_random(p, 80 * 18, 1);
+        operand dout = pair_random(p, 140 * 2 * d, 1), dq = pair_random(p, 140 * 2 * d, 1);
+        operand dk = pair_random(p, 140 * d, 1), dv = pair_random(p, 140 * d, 1);
         backend *be = p->be[1];
-        backend_write(be, view_floats(a.first.at[1], wrong[r][0]), &wrong[r][1], 4);
-        backend_write(be, view_floats(a.last.at[1], wrong[r][0]), &wrong[r][2], 4);
-        attention_args args = args_of(&s, &a, 1);
+        backend_write(be, view_floats(a.first.at[1], wrong[r % 4][0]), &wrong[r % 4][1], 4);
+        backend_write(be, view_floats(a.last.at[1], wrong[r % 4][0]), &wrong[r % 4][2], 4);
+        attention_args args = args_of(&s, &a, 1, PRECISION_ROUNDED);
         weft_error err = {0};
         backend_begin(be);
         op_attention_backward(be, &args, dout.at[1], dq.at[1], dk.at[1], dv.at[1]);
