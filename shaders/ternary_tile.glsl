@@ -1,5 +1,6 @@
 // A tile of the integer product: 8 * TOKENS tokens by 128 features, 64 values of the sums at a time
 // through shared memory. Forward such a step is half a block, 16 bytes of every weight row.
+#extension GL_EXT_control_flow_attributes : require
 #include "ternary_product.glsl"
 #include "dot4.glsl"
 
@@ -58,12 +59,12 @@ void load_b(uint tile, uint step) {
 int sums[TOKENS * 8];
 
 void add_products(uint row, uint column) {
-    for (uint word = 0; word < STEP_WORDS; word++) {
+    [[dont_unroll]] for (uint word = 0; word < STEP_WORDS; word++) {
         uint b[8];
-        for (uint j = 0; j < 8; j++) b[j] = b_tile[(column + 16 * j) * STRIDE + word];
-        for (uint i = 0; i < TOKENS; i++) {
+        [[unroll]] for (uint j = 0; j < 8; j++) b[j] = b_tile[(column + 16 * j) * STRIDE + word];
+        [[unroll]] for (uint i = 0; i < TOKENS; i++) {
             uint a = a_tile[(row + 8 * i) * STRIDE + word];
-            for (uint j = 0; j < 8; j++) sums[8 * i + j] += dot4(a, b[j]);
+            [[unroll]] for (uint j = 0; j < 8; j++) sums[8 * i + j] += dot4(a, b[j]);
         }
     }
 }
@@ -75,10 +76,10 @@ void main() {
     if (token0 >= p.tokens) return;
     if (gl_LocalInvocationIndex < TILE_TOKENS)
         factors[gl_LocalInvocationIndex] = token_factor(token0 + gl_LocalInvocationIndex);
-    for (uint i = 0; i < TOKENS * 8; i++) sums[i] = 0;
+    [[unroll]] for (uint i = 0; i < TOKENS * 8; i++) sums[i] = 0;
     uint steps = (p.depth + STEP - 1) / STEP;
     for (uint plane = 0; plane < p.planes; plane++) {
-        for (uint i = 0; i < TOKENS * 8; i++) sums[i] *= 256;
+        [[unroll]] for (uint i = 0; i < TOKENS * 8; i++) sums[i] *= 256;
         for (uint step = 0; step < steps; step++) {
             load_a(plane, token0, step);
             load_b(tile, step);
@@ -87,8 +88,8 @@ void main() {
             barrier();
         }
     }
-    for (uint i = 0; i < TOKENS; i++)
-        for (uint j = 0; j < 8; j++)
+    [[unroll]] for (uint i = 0; i < TOKENS; i++)
+        [[unroll]] for (uint j = 0; j < 8; j++)
             store_product(token0 + row + 8 * i, tile * FEATURES + column + 16 * j, sums[8 * i + j],
                           factors[row + 8 * i]);
 }

@@ -7,38 +7,40 @@
 #include "backend/vk_ternary.h"
 
 enum {
-    TILE_FEATURES = 128,
-    TILE_GROUP = 128,             /* invocations of a work group without cooperative matrices */
-    TILE_ROWS = 8,                /* of them that have different tokens */
-    VECTOR_TOKENS = 8,            /* up to here a forward product is bound by reading the weight */
-    VECTOR_INVOCATIONS = 1 << 16, /* that keep a device's memory busy */
-    TILES_MANY = 192              /* that keep a large device busy */
+    TILE_FEATURES = 128, /* without cooperative matrices */
+    TILE_GROUP = 128,    /* invocations of a work group, likewise */
+    TILE_ROWS = 8,       /* of them that have different tokens */
+    VECTOR_TOKENS = 8,   /* up to here a forward product is bound by reading the weight */
+    VECTOR_VALUES = 64,  /* that an invocation reads at once */
+    GROUPS_MANY = 48     /* and one more a token of the tile: that keep a large device busy */
 };
 
+#define VECTOR(tier, lanes)                                                                        \
+    { tier, VECTOR_TOKENS, 0, lanes, 2, false, 0, 0, 0, 0 }
+#define TILE(tier, tokens)                                                                         \
+    { tier, tokens, TILE_FEATURES, 0, 0, false, 0, 0, 0, 0 }
+#define COOP(transposed, tokens, features, ...)                                                    \
+    { VK_TIER_COOP, tokens, features, 0, 0, transposed, __VA_ARGS__ }
+
+/* By tier, and of a tier the smaller first. */
 static const vk_ternary_tile tiles[] = {
-    {VK_TIER_PLAIN, VECTOR_TOKENS, 8, 0, 0, 0, 0},
-    {VK_TIER_PLAIN, VECTOR_TOKENS, 16, 0, 0, 0, 0},
-    {VK_TIER_PLAIN, VECTOR_TOKENS, 32, 0, 0, 0, 0},
-    {VK_TIER_PLAIN, 8, 0, 0, 0, 0, 0},
-    {VK_TIER_PLAIN, 16, 0, 0, 0, 0, 0},
-    {VK_TIER_PLAIN, 32, 0, 0, 0, 0, 0},
-    {VK_TIER_PLAIN, 64, 0, 0, 0, 0, 0},
-    {VK_TIER_DOT, VECTOR_TOKENS, 8, 0, 0, 0, 0},
-    {VK_TIER_DOT, VECTOR_TOKENS, 16, 0, 0, 0, 0},
-    {VK_TIER_DOT, VECTOR_TOKENS, 32, 0, 0, 0, 0},
-    {VK_TIER_DOT, 8, 0, 0, 0, 0, 0},
-    {VK_TIER_DOT, 16, 0, 0, 0, 0, 0},
-    {VK_TIER_DOT, 32, 0, 0, 0, 0, 0},
-    {VK_TIER_DOT, 64, 0, 0, 0, 0, 0},
-    {VK_TIER_COOP, 16, 0, 16, 32, 8, 1},
-    {VK_TIER_COOP, 32, 0, 32, 32, 8, 1},
-    {VK_TIER_COOP, 64, 0, 32, 64, 8, 1},
-    {VK_TIER_COOP, 64, 0, 32, 64, 4, 2},
-    {VK_TIER_COOP, 128, 0, 64, 64, 8, 1},
-    {VK_TIER_COOP, 128, 0, 64, 64, 4, 2},
-    {VK_TIER_COOP, 128, 0, 64, 32, 8, 1},
-    {VK_TIER_COOP, 128, 0, 64, 32, 4, 2},
-    {VK_TIER_COOP, 256, 0, 64, 64, 4, 1},
+    VECTOR(VK_TIER_PLAIN, 8),
+    VECTOR(VK_TIER_PLAIN, 32),
+    TILE(VK_TIER_PLAIN, 8),
+    TILE(VK_TIER_PLAIN, 32),
+    TILE(VK_TIER_PLAIN, 64),
+    VECTOR(VK_TIER_DOT, 8),
+    VECTOR(VK_TIER_DOT, 32),
+    TILE(VK_TIER_DOT, 8),
+    TILE(VK_TIER_DOT, 32),
+    TILE(VK_TIER_DOT, 64),
+    COOP(false, 16, 32, 16, 32, 32, 8),
+    COOP(false, 32, 32, 32, 32, 32, 4),
+    COOP(false, 64, 64, 32, 32, 8, 1),
+    COOP(false, 128, 128, 64, 64, 8, 1),
+    COOP(true, 16, 128, 16, 32, 16, 2),
+    COOP(true, 32, 128, 16, 32, 8, 1),
+    COOP(true, 64, 128, 32, 64, 8, 1),
 };
 
 const vk_ternary_tile *vk_ternary_tiles(int *count) {
@@ -56,21 +58,23 @@ static vk_shader tile_shader(const vk_ternary_tile *tile, bool transposed) {
 }
 
 static uint32_t tile_subgroups(const vk_ternary_tile *tile) {
-    return tile->tokens / tile->block_tokens * (TILE_FEATURES / tile->block_features);
+    return tile->tokens / tile->block_tokens * (tile->features / tile->block_features) *
+           tile->splits;
 }
 
 /* Bytes of shared memory, as shaders/ternary_tile_coop.glsl asks for them. */
 static uint32_t coop_shared_bytes(const vk_ternary_tile *tile, uint32_t m) {
-    uint32_t buffers = tile->buffers * (tile->tokens + TILE_FEATURES) * (tile->units + 1);
+    uint32_t rows = tile->tokens * (tile->transposed ? 2 : 1) + tile->features;
+    uint32_t values = rows * (tile->units + 1);
     uint32_t patches = tile_subgroups(tile) * m * (tile->block_features / 4 + 1);
-    return 16 * (buffers > patches ? buffers : patches) + 4 * tile->tokens;
+    return 16 * (values > patches ? values : patches) + 4 * tile->tokens;
 }
 
 static bool coop_tile_fits(const vk_limits *limits, const vk_ternary_tile *tile) {
     uint32_t m = limits->coop_m[0], n = limits->coop_n[0], k = limits->coop_k[0];
     if (!m || !n || k < 16 || k % 16 || n % 4) return false;
     return tile->block_tokens % m == 0 && tile->block_features % n == 0 &&
-           16 * tile->units % k == 0 &&
+           tile->units / tile->splits % (k / 16) == 0 &&
            tile_subgroups(tile) * limits->subgroup_size <= limits->invocations &&
            coop_shared_bytes(tile, m) <= limits->shared_bytes;
 }
@@ -79,7 +83,8 @@ bool vk_ternary_tile_fits(const vk_backend *vk, const vk_ternary_tile *tile, boo
                           int64_t tokens) {
     if (tile->lanes && (transposed || tokens > tile->tokens)) return false;
     if (!vk_has_shader(vk, tile_shader(tile, transposed))) return false;
-    return tile->tier != VK_TIER_COOP || coop_tile_fits(vk_limits_of(vk), tile);
+    if (tile->tier != VK_TIER_COOP) return true;
+    return tile->transposed == transposed && coop_tile_fits(vk_limits_of(vk), tile);
 }
 
 /* One operation, or some of its tokens. */
@@ -186,10 +191,11 @@ static bool in_is_aligned(const product *p) {
 static void coop_constants(const product *p, vk_dispatch *d) {
     const vk_limits *limits = vk_limits_of(p->vk);
     const vk_ternary_tile *tile = p->tile;
-    const uint32_t values[] = {
-        limits->coop_m[0], limits->coop_n[0],  limits->coop_k[0],
-        tile->tokens,      tile->block_tokens, tile->block_features,
-        tile->units,       tile->buffers,      tile_subgroups(tile) * limits->subgroup_size};
+    const uint32_t values[] = {limits->coop_m[0],    limits->coop_n[0],
+                               limits->coop_k[0],    tile->tokens,
+                               tile->features,       tile->block_tokens,
+                               tile->block_features, tile->units,
+                               tile->splits,         tile_subgroups(tile) * limits->subgroup_size};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) add_constant(d, values[i]);
 }
 
@@ -201,15 +207,17 @@ static void set_tile(const product *p, const window *w, vk_dispatch *d) {
     if (tile->lanes) {
         add_constant(d, (uint32_t)w->tokens);
         add_constant(d, tile->lanes);
+        add_constant(d, tile->each);
         add_constant(d, in_is_aligned(p));
-        vk_groups(p->vk, (uint64_t)blocks_of(features, TILE_GROUP / tile->lanes), d->groups);
+        int64_t rows = TILE_GROUP / tile->lanes * tile->each;
+        vk_groups(p->vk, (uint64_t)blocks_of(features, rows), d->groups);
         return;
     }
     if (tile->tier == VK_TIER_COOP)
         coop_constants(p, d);
     else
         add_constant(d, tile->tokens / TILE_ROWS);
-    int64_t across = blocks_of(features, TILE_FEATURES), down = blocks_of(w->tokens, tile->tokens);
+    int64_t across = blocks_of(features, tile->features), down = blocks_of(w->tokens, tile->tokens);
     vk_groups(p->vk, (uint64_t)(across * down), d->groups);
 }
 
@@ -302,14 +310,14 @@ static product product_of(backend *be, const char *op, const ternary_weight *w, 
 
 /* ---- which tile ---- */
 
-/* The smallest tile that takes all tokens or, for many, the largest that gives every part of a
- * large device something to do. */
-static bool tile_suits(const product *p, const vk_ternary_tile *tile) {
-    if (tile->lanes)
-        return out_features(p) * tile->lanes >= VECTOR_INVOCATIONS || tile->lanes == 32;
-    if (p->tokens <= tile->tokens) return true;
-    int64_t across = blocks_of(out_features(p), TILE_FEATURES);
-    return tile->tokens >= 64 && across * blocks_of(p->tokens, 2 * tile->tokens) < TILES_MANY;
+/* Is a larger tile better? If the rows are long enough for its lanes; if there are tokens for it
+ * and it leaves enough groups to keep a large device busy. */
+static bool tile_suits(const product *p, const vk_ternary_tile *tile,
+                       const vk_ternary_tile *smaller) {
+    if (tile->lanes) return p->reach >= VECTOR_VALUES * (int64_t)tile->lanes;
+    int64_t groups =
+        blocks_of(out_features(p), tile->features) * blocks_of(p->tokens, tile->tokens);
+    return p->tokens > smaller->tokens && groups >= GROUPS_MANY + tile->tokens;
 }
 
 static const vk_ternary_tile *choose_tile(const product *p) {
@@ -321,9 +329,7 @@ static const vk_ternary_tile *choose_tile(const product *p) {
         if (tile->tier == VK_TIER_COOP && !in_is_aligned(p)) continue;
         if (!vk_ternary_tile_fits(p->vk, tile, p->transposed, p->tokens)) continue;
         if (found && found->lanes && !tile->lanes) continue;
-        if (!found || tile->tier > found->tier ||
-            (!tile_suits(p, found) && (tile->lanes || tile->tokens > found->tokens)))
-            found = tile;
+        if (!found || tile->tier > found->tier || tile_suits(p, tile, found)) found = tile;
     }
     return found;
 }

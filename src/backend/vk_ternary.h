@@ -5,15 +5,16 @@
 
 #include "backend/vk.h"
 
-/* What a work group computes: `tokens` tokens by 128 features; or with lanes, rows of the weight
- * for at most that many tokens, `lanes` invocations a row. */
+/* What a work group computes: `tokens` tokens by `features` features; or with lanes, rows of the
+ * weight for at most that many tokens, `lanes` invocations for `each` rows. */
 typedef struct vk_ternary_tile {
     vk_tier tier;
-    uint32_t tokens;
-    uint32_t lanes;
-    uint32_t block_tokens, block_features; /* cooperative matrices: of a subgroup */
+    uint32_t tokens, features;
+    uint32_t lanes, each;
+    bool transposed;                       /* cooperative matrices: the direction it is for */
+    uint32_t block_tokens, block_features; /* of a subgroup */
     uint32_t units;                        /* of 16 values that go through shared memory at once */
-    uint32_t buffers;                      /* of them */
+    uint32_t splits;                       /* of them, each for other subgroups */
 } vk_ternary_tile;
 
 const vk_ternary_tile *vk_ternary_tiles(int *count);
