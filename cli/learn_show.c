@@ -83,7 +83,8 @@ void learn_show_plan(const learn_run *r) {
     const weft_plan *p = &r->plan;
     char a[REPORT_TEXT * 2], b[REPORT_TEXT], c[REPORT_TEXT], d[REPORT_TEXT], e[REPORT_TEXT];
     char f[REPORT_TEXT];
-    uint64_t rest = p->scratch_bytes + p->host_bytes + p->data_bytes + p->base_bytes;
+    uint64_t host = p->host_bytes + p->data_bytes + p->base_bytes;
+    uint64_t rest = p->scratch_bytes + (p->on_gpu ? 0 : host);
     if (!r->out) return;
     fprintf(r->out, "%splan%s    %s, %.3g epochs; %s weights learn (%.2f%% of the model)\n",
             report_bold(r->out), report_plain(r->out), report_plural(p->step_count, "step", a),
@@ -94,6 +95,9 @@ void learn_show_plan(const learn_run *r) {
             report_size(p->adapter_bytes, c), report_size(p->optimiser_bytes, d),
             report_size(p->activation_bytes, e), p->recompute ? " (layers computed twice)" : "",
             report_size(rest, f));
+    if (p->on_gpu)
+        fprintf(r->out, "  that is the GPU's; beside it %s of the processor's\n",
+                report_size(host, a));
     fprintf(r->out, "  the adapter's file: %s", report_size(p->adapter_file_bytes, a));
     if (isfinite(r->tokens_per_s))
         fprintf(r->out, "; about %s at %.0f tokens/s", report_duration(r->estimate_s, b),

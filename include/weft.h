@@ -513,7 +513,8 @@ typedef struct weft_train_options {
     const struct weft_dataset *replay; /* general text mixed in against forgetting, or NULL;
                                         * outlives the trainer */
     double replay_share;               /* of the micro-batches, above 0 to 0.9 */
-    uint64_t memory_bytes; /* that auto may plan with; all but the weights; 0 = 192 MiB */
+    uint64_t memory_bytes; /* that auto may plan with; all but the weights; 0 = 192 MiB, or
+                            * what is free of a GPU's */
 } weft_train_options;
 
 /** What `weft learn` does without options. Thread-safe. */
@@ -529,6 +530,7 @@ typedef struct weft_plan {
     uint64_t data_bytes;    /* the tokens of the data set */
     uint64_t base_bytes;    /* what the process held already: program, tokenizer, stacks */
     uint64_t total_bytes;   /* all of them, or the peak so far if that was more */
+    bool on_gpu;            /* total_bytes is the device's memory, without the last three */
     bool recompute;
     uint64_t adapter_file_bytes;
 } weft_plan;

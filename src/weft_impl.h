@@ -73,6 +73,9 @@ typedef struct plan_wishes {
 void plan_make(const weft_model *base, const weft_dataset *data, const adapter_settings *shape,
                const plan_wishes *wishes, trainer_options *inner, weft_plan *plan);
 
+/* WEFT_ERR_MEMORY if a GPU says that it has not so much. */
+int plan_check(const weft_model *base, const weft_plan *plan, weft_error *err);
+
 /* The public adapters and scales as the model layer's list; at most FORWARD_ADAPTERS_MAX. */
 int adapter_uses(const weft_adapter *const *adapters, const float *scales, size_t count,
                  adapter_use *uses, weft_error *err);

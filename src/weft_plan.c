@@ -3,6 +3,7 @@
 #include "weft_impl.h"
 
 #include "backend/backend_scratch.h"
+#include "backend/backend_vk.h"
 #include "base/os.h"
 
 #define DEFAULT_MEMORY_BYTES (UINT64_C(192) << 20)
@@ -43,7 +44,7 @@ static training_extent extent_of(const struct model *m, const adapter_settings *
 /* What is resident now beside weights and data: the program, the tokenizer, the threads, what
  * reading the data left behind. Weights that the system has put aside may hide some of it. */
 static uint64_t measure_base(const weft_plan *plan, int thread_count) {
-    uint64_t known = plan->weight_bytes + plan->data_bytes;
+    uint64_t known = (plan->on_gpu ? 0 : plan->weight_bytes) + plan->data_bytes;
     os_trim();
     uint64_t now = os_rss_bytes();
     return (now > known ? now - known : 0) + STACK_BYTES * (uint64_t)thread_count;
@@ -55,8 +56,28 @@ static void count_activations(const struct model *m, const adapter_settings *sha
     plan->recompute = step->recompute;
     plan->activation_bytes = step_bytes(&m->cfg, shape, step, head) - plan->optimiser_bytes;
     plan->total_bytes = plan->weight_bytes + plan->adapter_bytes + plan->optimiser_bytes +
-                        plan->activation_bytes + plan->scratch_bytes + plan->host_bytes +
-                        plan->data_bytes + plan->base_bytes;
+                        plan->activation_bytes + plan->scratch_bytes;
+    if (!plan->on_gpu) plan->total_bytes += plan->host_bytes + plan->data_bytes + plan->base_bytes;
+}
+
+/* Memory beside the weights that may be planned with. */
+static uint64_t budget_of(const weft_model *base, const plan_wishes *wishes) {
+    if (wishes->memory_bytes) return wishes->memory_bytes;
+    if (!base->on_gpu) return DEFAULT_MEMORY_BYTES;
+    uint64_t free_bytes = backend_free_bytes(base->be), held = backend_bytes(base->be);
+    uint64_t all = backend_vk_info(base->be)->memory_bytes;
+    if (!free_bytes && all > held) free_bytes = all - held;
+    return free_bytes - free_bytes / 8; /* the driver takes some */
+}
+
+int plan_check(const weft_model *base, const weft_plan *plan, weft_error *err) {
+    uint64_t left = backend_free_bytes(base->be), need = plan->total_bytes - plan->weight_bytes;
+    if (!plan->on_gpu || !left || need <= left) return WEFT_OK;
+    return err_set(err, WEFT_ERR_MEMORY,
+                   "the run takes %llu MiB on %s beside the weights, and %llu MiB are free: choose "
+                   "a smaller --batch, --context or --rank%s, or --device cpu",
+                   (unsigned long long)(need >> 20), backend_name(base->be),
+                   (unsigned long long)(left >> 20), plan->recompute ? "" : ", --recompute on");
 }
 
 void plan_make(const weft_model *base, const weft_dataset *data, const adapter_settings *shape,
@@ -79,7 +100,9 @@ void plan_make(const weft_model *base, const weft_dataset *data, const adapter_s
     *plan = (weft_plan){
         .trainable_count = (int64_t)floats,
         .trainable_share = (double)floats / (double)(info.ternary_count + info.dense_count),
-        .weight_bytes = info.mapped_bytes + info.resident_bytes,
+        .on_gpu = base->on_gpu,
+        .weight_bytes =
+            base->on_gpu ? backend_bytes(m->be) : info.mapped_bytes + info.resident_bytes,
         .adapter_bytes = flat,
         .optimiser_bytes = 3 * flat, /* gradients and two moments */
         .data_bytes = dataset_bytes(data->d) + (inner->replay ? dataset_bytes(inner->replay) : 0),
@@ -90,7 +113,7 @@ void plan_make(const weft_model *base, const weft_dataset *data, const adapter_s
     plan->host_bytes =
         (best ? flat : 0) + (wishes->checkpoint ? 3 * flat : 0) + tokens * 8 * sizeof(int32_t);
     plan->base_bytes = measure_base(plan, backend_thread_count(m->be));
-    uint64_t budget = wishes->memory_bytes ? wishes->memory_bytes : DEFAULT_MEMORY_BYTES;
+    uint64_t budget = budget_of(base, wishes);
     step.recompute = wishes->recompute == WEFT_RECOMPUTE_ON;
     count_activations(m, shape, &step, plan);
     if (wishes->recompute == WEFT_RECOMPUTE_AUTO &&
@@ -101,5 +124,5 @@ void plan_make(const weft_model *base, const weft_dataset *data, const adapter_s
     inner->recompute = step.recompute;
     /* Reading the data may have taken more than the run will. */
     uint64_t peak = os_peak_rss_bytes();
-    if (peak > plan->total_bytes) plan->total_bytes = peak;
+    if (!plan->on_gpu && peak > plan->total_bytes) plan->total_bytes = peak;
 }

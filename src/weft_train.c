@@ -114,18 +114,18 @@ int weft_trainer_create(const weft_model *base, const weft_dataset *data,
     t->data = data;
     t->options = inner_options(o, base, data);
     plan_wishes wishes = {o->recompute, o->memory_bytes, checkpoint != NULL};
-    plan_make(base, data, &shape, &wishes, &t->options, plan ? plan : &unused);
-    int rc = make_adapter(o, base, &shape, &t->adapter.a, err);
+    if (!plan) plan = &unused;
+    plan_make(base, data, &shape, &wishes, &t->options, plan);
+    int rc = plan_check(base, plan, err);
+    if (!rc) rc = make_adapter(o, base, &shape, &t->adapter.a, err);
     if (!rc)
         rc = trainer_create(base->m, data->d, t->adapter.a, &t->options, checkpoint, &t->t, err);
     if (rc) {
         weft_trainer_free(&t);
         return rc;
     }
-    if (plan) {
-        plan->step_count = trainer_step_count(t->t);
-        plan->steps_per_epoch = trainer_steps_per_epoch(t->t);
-    }
+    plan->step_count = trainer_step_count(t->t);
+    plan->steps_per_epoch = trainer_steps_per_epoch(t->t);
     *out = t;
     return WEFT_OK;
 }

@@ -35,6 +35,7 @@ typedef struct backend_ops {
     void (*destroy)(backend *be);
     int (*thread_count)(const backend *be);
     size_t (*training_scratch_bytes)(const backend *be, const training_extent *extent);
+    uint64_t (*free_bytes)(const backend *be); /* NULL: the host's memory */
     int (*buffer_create)(backend *be, buffer *b, weft_error *err); /* fills memory of b->bytes */
     void (*buffer_free)(backend *be, buffer *b);
     int (*ternary_weight_create)(backend *be, ternary_weight *w, weft_error *err);

@@ -15,8 +15,12 @@ typedef struct training_extent {
     precision grade;
 } training_extent;
 
-/* Bytes of the backend's own scratch after such training steps. */
+/* Bytes that the backend's own scratch grows by in such training steps. */
 size_t backend_training_scratch_bytes(const backend *be, const training_extent *extent);
+
+/* Memory of a device of its own that is free for this process now; 0: the driver does not say, or
+ * the memory is the host's. */
+uint64_t backend_free_bytes(const backend *be);
 
 /* Threads that compute, the calling one included; 1 where a GPU computes. */
 int backend_thread_count(const backend *be);

@@ -46,16 +46,35 @@ static int vk_thread_count(const backend *be) {
     return 1;
 }
 
-/* Gradients as two planes of bytes with a scale a row: the largest scratch of a step. */
+/* Slots that hold as much already take nothing more. */
 static size_t vk_training_scratch_bytes(const backend *be, const training_extent *e) {
-    (void)be;
-    return (size_t)e->tokens * (2 * (size_t)ternary_padded(e->widest_out) + sizeof(float));
+    const vk_backend *vk = (const vk_backend *)(const void *)be;
+    const vk_limits *l = &vk->device.limits;
+    vk_scratch_plan plan = {0};
+    size_t row = vk_gradient_planes_bytes(1, e->widest_out), more = 0;
+    int64_t fit = (int64_t)((l->window_bytes - l->offset_alignment) / row);
+    if (e->grade == PRECISION_ROUNDED)
+        vk_plan_raise(&plan, VK_SCRATCH_GRADIENT,
+                      row * (size_t)(fit < e->tokens ? fit : e->tokens));
+    vk_plan_dense(vk, e, &plan);
+    vk_plan_lora(e, &plan);
+    vk_plan_attention(vk, e, &plan);
+    for (int i = 0; i < VK_SCRATCH_COUNT; i++) {
+        size_t held = vk->scratch[i] ? vk->scratch[i]->bytes : 0;
+        if (plan.bytes[i] > held) more += plan.bytes[i] - held;
+    }
+    return more;
+}
+
+static uint64_t vk_free_bytes(const backend *be) {
+    return vk_facts_free_bytes(&((const vk_backend *)(const void *)be)->device.facts);
 }
 
 static const backend_ops vk_ops = {
     .destroy = vk_destroy,
     .thread_count = vk_thread_count,
     .training_scratch_bytes = vk_training_scratch_bytes,
+    .free_bytes = vk_free_bytes,
     .buffer_create = vk_buffer_create,
     .buffer_free = vk_buffer_free,
     .ternary_weight_create = vk_ternary_weight_create,

@@ -290,3 +290,15 @@ void vk_attention_backward(backend *be, const attention_args *args, view dout, v
         run_keys(vk, &b);
     }
 }
+
+void vk_plan_attention(const vk_backend *vk, const training_extent *e, vk_scratch_plan *plan) {
+    const attention_args args = {.tokens = e->tokens,
+                                 .keys = e->tokens,
+                                 .heads = e->heads,
+                                 .kv_heads = e->kv_heads,
+                                 .head_dim = e->head_dim,
+                                 .grade = e->grade};
+    vk_plan_raise(plan, VK_SCRATCH_PARTIAL, (size_t)(e->tokens * e->heads * STATS) * sizeof(float));
+    if (vk_attention_has_half(vk, &args, true))
+        vk_plan_raise(plan, VK_SCRATCH_HALF, vk_attention_half_bytes(&args, true));
+}

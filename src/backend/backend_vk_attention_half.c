@@ -78,6 +78,10 @@ bool vk_attention_has_half(const vk_backend *vk, const attention_args *s, bool b
            device_fits(vk, s->head_dim);
 }
 
+size_t vk_attention_half_bytes(const attention_args *s, bool backward) {
+    return HEADER_BYTES + (size_t)halves_count(s, backward) * 2;
+}
+
 /* ---- to halves ---- */
 
 static view place(const half_call *c, size_t offset) {
@@ -139,8 +143,8 @@ static bool prepare(half_call *c, const view *dout) {
     const attention_args *s = c->s;
     c->halves = halves_count(s, dout != NULL);
     size_t stats_bytes = (size_t)(s->tokens * s->heads * STATS) * sizeof(float);
-    if (!vk_scratch(c->vk, c->op, VK_SCRATCH_HALF, HEADER_BYTES + (size_t)c->halves * 2,
-                    &c->scratch) ||
+    size_t half_bytes = vk_attention_half_bytes(s, dout != NULL);
+    if (!vk_scratch(c->vk, c->op, VK_SCRATCH_HALF, half_bytes, &c->scratch) ||
         !vk_scratch(c->vk, c->op, VK_SCRATCH_PARTIAL, stats_bytes, &c->stats))
         return false;
     add_table(c, s->q, q_count(s));

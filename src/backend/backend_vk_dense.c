@@ -197,11 +197,15 @@ static void sum_splits(vk_backend *vk, const vk_dense_product *c, view parts, in
     vk_run(vk, &d);
 }
 
-/* Parts of the sum over a window of rows: enough groups, but their results fit a binding. */
+/* Parts of the sum over rows: enough groups. */
+static int64_t wanted_splits(int64_t tokens, int64_t cols, int64_t rows) {
+    int64_t tiles = vk_blocks(tokens, TILE) * vk_blocks(cols, TILE);
+    return vk_least(vk_blocks(GROUPS_WANTED, tiles), vk_blocks(rows, SPLIT_LEAST));
+}
+
+/* As many as are wanted over a window of rows, but their results fit a binding. */
 static int64_t split_count(vk_backend *vk, const vk_dense_product *c, int64_t rows) {
-    int64_t cols = c->w->matrix.cols;
-    int64_t tiles = vk_blocks(c->tokens, TILE) * vk_blocks(cols, TILE);
-    int64_t splits = vk_least(vk_blocks(GROUPS_WANTED, tiles), vk_blocks(rows, SPLIT_LEAST));
+    int64_t cols = c->w->matrix.cols, splits = wanted_splits(c->tokens, cols, rows);
     return vk_least(splits, vk_float_rows(vk, c->op, c->tokens * cols, splits));
 }
 
@@ -330,4 +334,18 @@ void vk_head_loss(backend *be, const dense_weight *w, view x, view targets, int6
         if (grad_scale != 0) c.dx = view_floats(dx, t * m->cols);
         run_chunk(vk, w, &c);
     }
+}
+
+void vk_plan_dense(const vk_backend *vk, const training_extent *e, vk_scratch_plan *plan) {
+    const dense_matrix *m = &e->head->matrix;
+    const vk_limits *l = vk_limits_of(vk);
+    uint64_t room = l->window_bytes - l->offset_alignment;
+    int64_t tokens = vk_least(loss_tokens(vk, m), e->tokens);
+    int64_t rows = vk_least(m->rows, (int64_t)(room / vk_dense_row_bytes(e->head)));
+    size_t part = (size_t)(tokens * m->cols) * sizeof(float);
+    int64_t splits = vk_least(wanted_splits(tokens, m->cols, rows), (int64_t)(room / part));
+    if (splits > 1) vk_plan_raise(plan, VK_SCRATCH_PARTIAL, (size_t)splits * part);
+    if (e->grade == PRECISION_ROUNDED && vk_dense_has_half(vk, e->head, tokens))
+        vk_plan_raise(plan, VK_SCRATCH_HALF,
+                      vk_halves_bytes(tokens, m->cols) + vk_halves_bytes(tokens, m->rows));
 }

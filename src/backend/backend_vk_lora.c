@@ -115,13 +115,27 @@ typedef struct gradient_part {
     view partial; /* (blocks, count, n) */
 } gradient_part;
 
-/* Blocks of tokens: enough groups, but partial sums that are few beside x and fit a binding. */
+/* Blocks of tokens: enough groups, but partial sums that are few beside x. */
+static int64_t wanted_blocks(int64_t tokens, int64_t n) {
+    int64_t blocks = vk_blocks(GRADIENT_GROUPS, vk_blocks(n, THREADS));
+    return vk_least(blocks, vk_blocks(tokens, GRADIENT_TOKENS));
+}
+
+void vk_plan_lora(const training_extent *e, vk_scratch_plan *plan) {
+    const int64_t widths[] = {e->widest_in, e->widest_out};
+    for (int i = 0; i < 2; i++) {
+        int64_t floats = vk_least(e->rank, GRADIENT_RANKS) * widths[i];
+        int64_t blocks = wanted_blocks(e->tokens, widths[i]);
+        vk_plan_raise(plan, VK_SCRATCH_PARTIAL, (size_t)(blocks * floats) * sizeof(float));
+    }
+}
+
+/* As many as are wanted and fit a binding. */
 static bool cut_blocks(vk_backend *vk, const gradient_call *c, gradient_part *part) {
     int64_t size = part->count * c->n;
     int64_t most = vk_float_rows(vk, "op_lora_backward", size, c->tokens);
     if (!most) return false;
-    int64_t blocks = vk_blocks(GRADIENT_GROUPS, vk_blocks(c->n, THREADS));
-    blocks = vk_least(vk_least(blocks, vk_blocks(c->tokens, GRADIENT_TOKENS)), most);
+    int64_t blocks = vk_least(wanted_blocks(c->tokens, c->n), most);
     part->block_tokens = vk_blocks(c->tokens, blocks);
     part->blocks = vk_blocks(c->tokens, part->block_tokens);
     return vk_scratch(vk, "op_lora_backward", VK_SCRATCH_PARTIAL,

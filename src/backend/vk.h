@@ -115,6 +115,18 @@ typedef enum vk_scratch_slot {
 } vk_scratch_slot;
 bool vk_scratch(vk_backend *vk, const char *op, vk_scratch_slot slot, size_t bytes, view *out);
 
+/* What each slot comes to hold in training steps of this extent, for plans of memory: each function
+ * raises the entries that its operations need. */
+typedef struct vk_scratch_plan {
+    size_t bytes[VK_SCRATCH_COUNT];
+} vk_scratch_plan;
+static inline void vk_plan_raise(vk_scratch_plan *plan, vk_scratch_slot slot, size_t bytes) {
+    if (bytes > plan->bytes[slot]) plan->bytes[slot] = bytes;
+}
+void vk_plan_dense(const vk_backend *vk, const training_extent *e, vk_scratch_plan *plan);
+void vk_plan_lora(const training_extent *e, vk_scratch_plan *plan);
+void vk_plan_attention(const vk_backend *vk, const training_extent *e, vk_scratch_plan *plan);
+
 /* ---- what only the data can tell ---- */
 
 /* Shaders report bad data by atomicMin(fault[KIND], place) on this buffer, and go on with a value
