@@ -204,7 +204,8 @@ void main() {
     if (token0 >= p.tokens) return;
     uint block = gl_SubgroupID % BLOCKS, split = gl_SubgroupID / BLOCKS;
     uint token = block / ACROSS * BLOCK_TOKENS, feature = block % ACROSS * BLOCK_FEATURES;
-    uint a_place = token * STRIDE + split * PART, b_place = B_PLACE + feature * STRIDE + split * PART;
+    uint a_place = token * STRIDE + split * PART;
+    uint b_place = B_PLACE + feature * STRIDE + split * PART;
     SUMS sums[PLANES * BLOCK_SUMS];
     [[unroll]] for (uint i = 0; i < PLANES * BLOCK_SUMS; i++) sums[i] = SUMS(0);
     uint steps = (p.depth + UNITS * 16 - 1) / (UNITS * 16);

@@ -67,7 +67,8 @@ void main() {
         uint t = n / ROWS, row = n % ROWS;
         uint from = (t * EACH + row % EACH) * GROUP + row / EACH * LANES;
         int sum = 0;
-        [[unroll]] for (uint lane = 0; lane < LANES; lane++) sum += partial[from + (lane + n) % LANES];
+        [[unroll]] for (uint lane = 0; lane < LANES; lane++)
+            sum += partial[from + (lane + n) % LANES];
         if (n != i) factor = token_factor(t);
         store_product(t, row0 + row, sum, factor);
     }

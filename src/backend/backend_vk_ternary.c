@@ -12,7 +12,8 @@ enum {
     TILE_ROWS = 8,       /* of them that have different tokens */
     VECTOR_TOKENS = 8,   /* up to here a forward product is bound by reading the weight */
     VECTOR_VALUES = 64,  /* that an invocation reads at once */
-    GROUPS_MANY = 48     /* and one more a token of the tile: that keep a large device busy */
+    COOP_TOKENS = 5,     /* from here on cooperative matrices are faster than that */
+    GROUPS_MANY = 40     /* and one more a token of the tile: that keep a large device busy */
 };
 
 #define VECTOR(tier, lanes)                                                                        \
@@ -328,7 +329,8 @@ static const vk_ternary_tile *choose_tile(const product *p) {
         const vk_ternary_tile *tile = &all[i];
         if (tile->tier == VK_TIER_COOP && !in_is_aligned(p)) continue;
         if (!vk_ternary_tile_fits(p->vk, tile, p->transposed, p->tokens)) continue;
-        if (found && found->lanes && !tile->lanes) continue;
+        bool many = tile->tier == VK_TIER_COOP && p->tokens >= COOP_TOKENS;
+        if (found && found->lanes && !tile->lanes && !many) continue;
         if (!found || tile->tier > found->tier || tile_suits(p, tile, found)) found = tile;
     }
     return found;
