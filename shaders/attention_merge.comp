@@ -31,7 +31,7 @@ float highest_of_all() {
     for (uint s = tid; s < p.parts; s += THREADS) highest = max(highest, stats[stats_at(s)]);
     keeps[tid] = highest;
     barrier();
-    for (uint i = 0; i < THREADS; i++) highest = max(highest, keeps[i]);
+    for (uint i = 0; i < min(p.parts, THREADS); i++) highest = max(highest, keeps[i]);
     barrier();
     return highest;
 }
@@ -54,7 +54,7 @@ void main() {
     [[unroll]] for (uint j = 0; j < COLUMNS; j++) sum[j] = 0;
     for (uint first = 0; first < p.parts; first += THREADS) {
         weigh(first, highest);
-        for (uint i = 0; i < THREADS; i += AT_ONCE) {
+        for (uint i = 0; i < min(p.parts - first, THREADS); i += AT_ONCE) {
             bool any = false;
             [[unroll]] for (uint n = i; n < i + AT_ONCE; n++) any = any || keeps[n] != 0;
             if (!any) continue;
