@@ -120,8 +120,8 @@ bool vk_scratch(vk_backend *vk, const char *op, vk_scratch_slot slot, size_t byt
 typedef struct vk_scratch_plan {
     size_t bytes[VK_SCRATCH_COUNT];
 } vk_scratch_plan;
-static inline void vk_plan_raise(vk_scratch_plan *plan, vk_scratch_slot slot, size_t bytes) {
-    if (bytes > plan->bytes[slot]) plan->bytes[slot] = bytes;
+static inline void vk_plan_raise(vk_scratch_plan *plan, vk_scratch_slot slot, size_t size) {
+    if (size > plan->bytes[slot]) plan->bytes[slot] = size;
 }
 void vk_plan_dense(const vk_backend *vk, const training_extent *e, vk_scratch_plan *plan);
 void vk_plan_lora(const training_extent *e, vk_scratch_plan *plan);
