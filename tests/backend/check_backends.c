@@ -112,21 +112,16 @@ static double share(double amount, double seconds, double peak) {
     return peak > 0 && seconds > 0 ? 100 * amount / seconds / peak : 0;
 }
 
-static void print_times(backend *be) {
-    vk_peak peak;
-    weft_error err;
+static void print_times(const backend *be, const vk_peak *peak_of) {
+    const vk_peak peak = *peak_of;
     int count;
     const vk_profile_entry *list = vk_profile_read(be, &count);
-    if (!list || backend_vk_peak(be, &peak, &err)) {
-        printf("no times: %s\n", list ? err.message : "the device has no clock");
-        return;
-    }
     printf("peaks: %.1f GB/s, %.1f TOPS (%s), %.1f TFLOPS (%s), %.1f TFLOPS float32\n",
-           peak.read_bytes_per_s * 1e-9, peak.int8_ops_per_s * 1e-12, peak.int8_name,
-           peak.half_ops_per_s * 1e-12, peak.half_name, peak.f32_ops_per_s * 1e-12);
+           peak.read_bytes_per_s * 1e-9, peak.int8_ops_per_s * 1e-12,
+           peak.int8_name ? peak.int8_name : "?", peak.half_ops_per_s * 1e-12,
+           peak.half_name ? peak.half_name : "?", peak.f32_ops_per_s * 1e-12);
     printf("%-26s %-20s %8s %10s %10s %7s %10s %7s\n", "operation", "shader", "calls", "ms", "GB/s",
            "share", "GOPS", "share");
-    list = vk_profile_read(be, &count);
     for (int i = 0; i < count; i++) {
         double seconds = (double)list[i].ns * 1e-9;
         bool rounded = !strcmp(list[i].op, "op_ternary_matmul");
@@ -145,11 +140,16 @@ static int run_pair(const settings *s, int device, vk_tier tier, uint64_t max_bu
     pair p;
     char title[200];
     int failed = 1;
+    vk_peak peak = {0};
+    weft_error err;
     if (!open_pair(s, device, tier, max_buffer, &p)) {
+        if (s->bench && backend_vk_peak(p.be[1], &peak, &err))
+            printf("no peaks: %s\n", err.message);
+        if (s->bench) vk_profile_clear(p.be[1]);
         snprintf(title, sizeof title, "%s%s", backend_name(p.be[1]),
                  p.windowed ? ", bindings of 1 MiB" : "");
         failed = run_checks(&p, title, when);
-        if (s->bench) print_times(p.be[1]);
+        if (s->bench) print_times(p.be[1], &peak);
     }
     for (int i = 0; i < 2; i++) backend_free(&p.be[i]);
     return failed;
