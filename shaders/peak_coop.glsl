@@ -15,18 +15,23 @@ layout(constant_id = 3) const uint THREADS = 128;
 layout(local_size_x_id = 3) in;
 layout(set = 0, binding = 0) buffer Out { C y[]; };
 
+#define MATRIX_A coopmat<A, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
+#define MATRIX_B coopmat<A, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
+#define SUMS     coopmat<C, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
+
+// Every operand is another one and every element of every sum is used: nothing can be left out.
 void main() {
-    coopmat<A, gl_ScopeSubgroup, M, K, gl_MatrixUseA> a[2];
-    coopmat<A, gl_ScopeSubgroup, K, N, gl_MatrixUseB> b[4];
-    coopmat<C, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> sums[8];
+    MATRIX_A a[2];
+    MATRIX_B b[4];
+    SUMS sums[8];
     C first = y[BASE(0)];
-    [[unroll]] for (int j = 0; j < 2; j++) a[j] = coopmat<A, gl_ScopeSubgroup, M, K, gl_MatrixUseA>(A(first));
-    [[unroll]] for (int j = 0; j < 4; j++) b[j] = coopmat<A, gl_ScopeSubgroup, K, N, gl_MatrixUseB>(A(first));
-    [[unroll]] for (int j = 0; j < 8; j++)
-        sums[j] = coopmat<C, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(first);
+    [[unroll]] for (int j = 0; j < 2; j++) a[j] = MATRIX_A(A(first + C(j)));
+    [[unroll]] for (int j = 0; j < 4; j++) b[j] = MATRIX_B(A(first - C(j)));
+    [[unroll]] for (int j = 0; j < 8; j++) sums[j] = SUMS(first + C(j));
     for (uint i = 0; i < p.rounds; i++)
         [[unroll]] for (int j = 0; j < 8; j++) sums[j] = coopMatMulAdd(a[j / 4], b[j % 4], sums[j]);
     C all = C(0);
-    [[unroll]] for (int j = 0; j < 8; j++) all += sums[j][0];
+    [[unroll]] for (int j = 0; j < 8; j++)
+        for (int i = 0; i < sums[j].length(); i++) all += sums[j][i];
     if (all == C(77777)) y[BASE(0)] = all; // hardly ever
 }
