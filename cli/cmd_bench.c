@@ -13,6 +13,7 @@ typedef struct bench_settings {
     const char *shape, *only;
     int64_t prompt, decode, prefill, rows, batch, rank;
     double seconds;
+    uint64_t memory_bytes;
     int recompute;
     bool json;
 } bench_settings;
@@ -40,6 +41,8 @@ static const option_spec bench_table[] = {
     {"rank", 0, OPTION_WHOLE, PLACE(rank), "N", 1, 1024, "of the adapter (default 8)", false},
     {"recompute", 0, OPTION_CHOICE, PLACE(recompute), "both|on|off", 0, 0,
      "compute layers twice to save memory; both: once so, and once not where it fits", false},
+    {"memory", 0, OPTION_SIZE, PLACE(memory_bytes), "SIZE", 0, 0,
+     "train with the settings that fit SIZE, as weft learn chooses them", false},
     MODEL_OPTIONS(bench_settings, model),
     {"profile", 0, OPTION_FLAG, PLACE(model.gpu_profile), NULL, 0, 0,
      "GPU: time by operation, beside the device's peaks", false},
@@ -205,6 +208,7 @@ static int read_options(const bench_settings *s, weft_bench_options *o, weft_err
     o->row_tokens = s->rows;
     o->row_count = s->batch;
     o->rank = (int32_t)s->rank;
+    o->memory_bytes = s->memory_bytes;
     o->recompute = choices[s->recompute];
     return choose(s->only, o, err);
 }

@@ -43,76 +43,6 @@ static int open_run(learn_run *r, weft_error *err) {
     return WEFT_OK;
 }
 
-static int check_memory(const learn_run *r, weft_error *err) {
-    char need[REPORT_TEXT], given[REPORT_TEXT];
-    uint64_t bytes = r->plan.total_bytes - r->plan.weight_bytes;
-    if (!r->s.memory_bytes || bytes <= r->s.memory_bytes) return WEFT_OK;
-    return err_set(err, WEFT_ERR_ARGUMENT,
-                   "the run takes %s beside the weights, more than --memory %s: choose a smaller "
-                   "--batch, --context or --rank",
-                   report_size(bytes, need), report_size(r->s.memory_bytes, given));
-}
-
-static int measure(learn_run *r, weft_error *err) {
-    r->tokens_per_s = r->estimate_s = NAN;
-    if (r->s.quiet && !r->s.dry_run) return WEFT_OK;
-    TRY(weft_trainer_measure(r->trainer, &r->tokens_per_s, err));
-    double epochs = (double)r->plan.step_count / (double)r->plan.steps_per_epoch;
-    /* Measuring takes about a third of training the same tokens. */
-    double evals = 1 + (r->s.eval_every ? (double)(r->plan.step_count / r->s.eval_every) : 1);
-    double tokens =
-        (double)r->report.train_tokens * epochs + (double)r->report.eval_tokens * evals / 3;
-    if (r->replay) tokens /= 1 - r->s.replay_share;
-    r->estimate_s = tokens / r->tokens_per_s;
-    return WEFT_OK;
-}
-
-/* A file's absolute path, which a run resumed from another folder finds too; other texts stay. */
-static const char *make_absolute(const char *text, char path[PATH_BYTES]) {
-    char *full = realpath(text, NULL);
-    snprintf(path, PATH_BYTES, "%s", full ? full : text);
-    free(full);
-    return path;
-}
-
-/* What the run begins with and what it replays, where they are asked for. */
-static int prepare_others(learn_run *r, weft_train_options *train, weft_error *err) {
-    char path[PATH_BYTES];
-    if (r->s.from) {
-        r->s.from = make_absolute(r->s.from, r->from_path);
-        TRY(adapter_find(r->s.from, path, err));
-        TRY(weft_adapter_load(r->model, path, &r->from, err));
-    }
-    if (r->s.replay) {
-        weft_dataset_options options = learn_replay_options(&r->s);
-        weft_dataset_report report;
-        r->s.replay = make_absolute(r->s.replay, r->replay_path);
-        TRY(weft_dataset_read(r->model, r->s.replay, &options, &r->replay, &report, err));
-        learn_show_replay(r, &report);
-    }
-    train->from = r->from;
-    train->replay = r->replay;
-    return WEFT_OK;
-}
-
-static int prepare(learn_run *r, weft_error *err) {
-    weft_dataset_options data = learn_dataset_options(&r->s);
-    weft_train_options train = learn_train_options(&r->s);
-    TRY(model_open(&r->s.model, &r->model, r->model_path, err));
-    char found[PATH_BYTES];
-    strcpy(found, r->model_path);
-    make_absolute(found, r->model_path);
-    make_absolute(r->path, r->full_path);
-    int rc = weft_dataset_read(r->model, r->path, &data, &r->data, &r->report, err);
-    if (rc && r->out) learn_show_skips(r->out, &r->report);
-    if (rc) return rc;
-    learn_show_data(r);
-    TRY(prepare_others(r, &train, err));
-    TRY(weft_trainer_create(r->model, r->data, &train, r->s.dry_run ? NULL : r->paths.checkpoint,
-                            &r->trainer, &r->plan, err));
-    return check_memory(r, err);
-}
-
 static int save(learn_run *r, weft_error *err) {
     const weft_adapter *adapter = weft_trainer_adapter(r->trainer);
     weft_model_info info;
@@ -132,7 +62,7 @@ static int save(learn_run *r, weft_error *err) {
 static int train_and_save(learn_run *r, weft_error *err) {
     stop_arm();
     TRY(open_run(r, err));
-    TRY(measure(r, err));
+    TRY(learn_estimate(r, err));
     learn_show_plan(r);
     r->start_ns = os_clock_ns();
     TRY(weft_trainer_run(r->trainer, learn_show_event, r, err));
@@ -150,14 +80,6 @@ static int say_failure(const learn_run *r, int status, const weft_error *err) {
     if (status == WEFT_ERR_INTERRUPTED && (r->s.json || r->s.json_lines))
         report_json(learn_json(r, "interrupted"), r->s.json_lines);
     return code;
-}
-
-static int plan_only(learn_run *r, weft_error *err) {
-    int rc = measure(r, err);
-    if (rc) return say_failure(r, rc, err);
-    learn_show_plan(r);
-    if (r->s.json || r->s.json_lines) return report_json(learn_json(r, "plan"), r->s.json_lines);
-    return report_finish(EXIT_OK);
 }
 
 /* The options of the record first, then those of the command line over them. */
@@ -186,27 +108,14 @@ static int run_learn(learn_run *r, int argc, char **argv, const char *argument) 
         return rc ? fail("learn", rc, &err) : EXIT_OK;
     }
     r->out = r->s.quiet ? NULL : r->s.json || r->s.json_lines ? stderr : stdout;
-    if (!rc) rc = prepare(r, &err);
-    if (!rc && r->s.dry_run) return plan_only(r, &err);
+    if (!rc) rc = learn_prepare(r, &err);
+    if (!rc && r->s.dry_run) return learn_plan(r);
     if (!rc) rc = train_and_save(r, &err);
     if (rc) learn_history_fail(r, rc, &err);
     if (rc) return say_failure(r, rc, &err);
     learn_show_result(r);
     if (r->s.json || r->s.json_lines) return report_json(learn_json(r, "done"), r->s.json_lines);
     return report_finish(EXIT_OK);
-}
-
-static void close_run(learn_run *r) {
-    weft_store_close(&r->store);
-    weft_trainer_free(&r->trainer);
-    weft_dataset_free(&r->data);
-    weft_dataset_free(&r->replay);
-    weft_adapter_free(&r->from);
-    weft_model_free(&r->model);
-    json_decref(r->record);
-    json_decref(r->answers);
-    json_decref(r->sample_rows);
-    if (r->lock >= 0) close(r->lock);
 }
 
 int cmd_learn(int argc, char **argv) {
@@ -230,6 +139,6 @@ int cmd_learn(int argc, char **argv) {
     }
     if (!r.s.name && !r.s.dry_run) r.s.name = r.own_name;
     int code = run_learn(&r, argc, argv, argument);
-    close_run(&r);
+    learn_close(&r);
     return code;
 }

@@ -1,5 +1,6 @@
 /* The parts of `weft learn`: what was asked (learn_options.c), the record of a run that makes it
- * resumable (learn_record.c), what it shows (learn_show.c), and the run itself (cmd_learn.c). */
+ * resumable (learn_record.c), the plan (learn_prepare.c), what it shows (learn_show.c), and the run
+ * itself (cmd_learn.c). */
 #ifndef WEFT_CLI_LEARN_H
 #define WEFT_CLI_LEARN_H
 
@@ -24,14 +25,14 @@ typedef struct learn_settings {
     bool quiet;
 } learn_settings;
 
-extern const command_spec learn_command;
+extern const command_spec learn_command, plan_command; /* with the same options */
 
 learn_settings learn_settings_default(void);
 weft_train_options learn_train_options(const learn_settings *s);
 weft_dataset_options learn_replay_options(const learn_settings *s);
 weft_dataset_options learn_dataset_options(const learn_settings *s);
 
-/* All that a run holds; learn_run_close in cmd_learn.c frees it. */
+/* All that a run holds; learn_close frees it. */
 typedef struct learn_run {
     learn_settings s;
     const char *path; /* what is learnt from */
@@ -48,6 +49,7 @@ typedef struct learn_run {
     weft_trainer *trainer;
     weft_dataset_report report;
     weft_plan plan;
+    char choices[256]; /* what was chosen to fit the memory; "" = nothing had to be */
     double tokens_per_s, estimate_s; /* measured before the run; NaN = not */
     uint64_t start_ns;
     int64_t shown_percent;
@@ -63,6 +65,15 @@ typedef struct learn_run {
 /* A name for what is learnt from path: "Notes 2026.txt" gives "Notes-2026". False where nothing of
  * the path can be one. */
 bool learn_name_of(const char *path, char name[65]);
+
+/* ---- before the run ---- */
+
+/* Read model and data, choose what fits the memory (which may read them again), make the trainer.
+ * The settings then hold what was chosen, so that a resumed run does the same. */
+int learn_prepare(learn_run *r, weft_error *err);
+int learn_estimate(learn_run *r, weft_error *err); /* measure the speed, count the time */
+int learn_plan(learn_run *r); /* estimate and show the plan of a prepared run; the exit code */
+void learn_close(learn_run *r);
 
 /* ---- the record of a run ---- */
 

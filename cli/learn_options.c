@@ -51,7 +51,7 @@ static const option_spec learn_table[] = {
      "of conversations: the assistant's turns, its last turn, or every turn", false},
     {"all-turns", 0, OPTION_FLAG, PLACE(all_turns), NULL, 0, 0, "the same as --learn all", false},
     {"context", 'c', OPTION_WHOLE, PLACE(context), "TOKENS", 0, INT32_MAX,
-     "longest example; 0 = 512 or the model's, whichever is less", false},
+     "longest example; 0 = 512 or the model's, or less to fit the memory", false},
     {"replay", 0, OPTION_TEXT, PLACE(replay), "PATH", 0, 0,
      "general text, mixed in against forgetting; its loss is shown on its own", false},
     {"replay-share", 0, OPTION_NUMBER, PLACE(replay_share), "SHARE", 0.001, 0.9,
@@ -64,7 +64,7 @@ static const option_spec learn_table[] = {
      false},
     {.kind = OPTION_HEADING, .help = "The run"},
     {"batch", 'b', OPTION_WHOLE, PLACE(batch_tokens), "TOKENS", 0, 1 << 20,
-     "tokens computed at once; 0 = 256", false},
+     "tokens computed at once; 0 = 256, or fewer to fit the memory", false},
     {"accumulate", 0, OPTION_WHOLE, PLACE(accumulate), "N", 1, 1e6, "batches an update", false},
     {"eval-every", 0, OPTION_WHOLE, PLACE(eval_every), "STEPS", 0, STEPS_MAX,
      "steps between measurements; 0 = only at both ends", false},
@@ -73,7 +73,8 @@ static const option_spec learn_table[] = {
     {"checkpoint-every", 0, OPTION_WHOLE, PLACE(checkpoint_every), "STEPS", 0, STEPS_MAX,
      "steps between checkpoints; 0 = at the end only", false},
     {"memory", 0, OPTION_SIZE, PLACE(memory_bytes), "SIZE", 0, 0,
-     "what the run may take beside the model's weights, such as 128M; unset: plan for 192M", false},
+     "that the run may take in all, such as 512M; settings that fit are chosen; 0 = what is free",
+     false},
     {"recompute", 0, OPTION_CHOICE, PLACE(recompute), "auto|on|off", 0, 0,
      "compute layers again instead of keeping them: less memory, more time", false},
     {.kind = OPTION_HEADING, .help = "The optimiser"},
@@ -97,6 +98,15 @@ const command_spec learn_command = {
     .arguments = "PATH [--name NAME] [options]\n       weft learn --name NAME --resume",
     .summary = "Learn the writing in PATH (a file, a folder or an archive) as an\n"
                "adapter that `weft chat --adapter NAME` answers with. Ctrl-C stops and saves.",
+    .options = learn_table,
+    .option_count = sizeof learn_table / sizeof *learn_table,
+    .argument_max = 1};
+
+const command_spec plan_command = {
+    .name = "plan",
+    .arguments = "PATH [options of weft learn]",
+    .summary = "Say what learning the writing in PATH would take: memory by part, time by a\n"
+               "second of work, settings that fit --memory or what is free. Learns nothing.",
     .options = learn_table,
     .option_count = sizeof learn_table / sizeof *learn_table,
     .argument_max = 1};

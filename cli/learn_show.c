@@ -79,6 +79,21 @@ json_t *learn_data_json(const weft_dataset_report *d) {
 
 /* ---- the plan ---- */
 
+static void show_settings(const learn_run *r) {
+    const weft_plan *p = &r->plan;
+    char a[REPORT_TEXT];
+    fprintf(r->out,
+            "  %" PRId64 " tokens at once, %" PRId64 " times an update, windows of at most %" PRId64
+            " tokens\n",
+            p->micro_tokens, p->accumulate, p->context);
+    if (p->limit_bytes && r->choices[0])
+        fprintf(r->out, "  to fit %s%s: %s\n", report_size(p->limit_bytes, a),
+                r->s.memory_bytes ? " (--memory)" : ", what is free", r->choices);
+    else if (p->limit_bytes)
+        fprintf(r->out, "  fits %s%s\n", report_size(p->limit_bytes, a),
+                r->s.memory_bytes ? " (--memory)" : ", what is free");
+}
+
 void learn_show_plan(const learn_run *r) {
     const weft_plan *p = &r->plan;
     char a[REPORT_TEXT * 2], b[REPORT_TEXT], c[REPORT_TEXT], d[REPORT_TEXT], e[REPORT_TEXT];
@@ -98,6 +113,7 @@ void learn_show_plan(const learn_run *r) {
     if (p->on_gpu)
         fprintf(r->out, "  that is the GPU's; beside it %s of the processor's\n",
                 report_size(host, a));
+    show_settings(r);
     fprintf(r->out, "  the adapter's file: %s", report_size(p->adapter_file_bytes, a));
     if (isfinite(r->tokens_per_s))
         fprintf(r->out, "; about %s at %.0f tokens/s", report_duration(r->estimate_s, b),
@@ -110,7 +126,7 @@ static json_t *plan_json(const learn_run *r) {
     const weft_plan *p = &r->plan;
     return json_pack(
         "{s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, "
-        "s:o, s:o}",
+        "s:o, s:o, s:I, s:I, s:I, s:I, s:s, s:b, s:s}",
         "steps", (json_int_t)p->step_count, "steps_per_epoch", (json_int_t)p->steps_per_epoch,
         "trainable_parameters", (json_int_t)p->trainable_count, "trainable_share",
         p->trainable_share, "weight_bytes", (json_int_t)p->weight_bytes, "adapter_bytes",
@@ -120,7 +136,11 @@ static json_t *plan_json(const learn_run *r) {
         (json_int_t)p->data_bytes, "base_bytes", (json_int_t)p->base_bytes, "total_bytes",
         (json_int_t)p->total_bytes, "recompute", p->recompute, "adapter_file_bytes",
         (json_int_t)p->adapter_file_bytes, "tokens_per_s", report_number(r->tokens_per_s),
-        "seconds", report_number(r->estimate_s));
+        "seconds", report_number(r->estimate_s), "limit_bytes", (json_int_t)p->limit_bytes,
+        "batch_tokens", (json_int_t)p->micro_tokens, "accumulate", (json_int_t)p->accumulate,
+        "context", (json_int_t)p->context, "packing",
+        p->packing == WEFT_PACKING_TIGHT ? "tight" : "fast", "on_gpu", p->on_gpu, "choices",
+        r->choices);
 }
 
 /* ---- progress ---- */

@@ -14,6 +14,7 @@ static const struct command {
 } commands[] = {
     {"chat", cmd_chat, "talk with the model, with or without what it learnt"},
     {"learn", cmd_learn, "learn a person's writing from mail, text or JSON records"},
+    {"plan", cmd_plan, "say what learning would take: memory, time, settings that fit"},
     {"data", cmd_data, "show what would be learnt from files, and what would not"},
     {"eval", cmd_eval, "measure what adapters changed: right answers, loss, samples"},
     {"audit", cmd_audit, "look for private strings that an adapter gives away"},

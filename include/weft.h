@@ -513,8 +513,8 @@ typedef struct weft_train_options {
     const struct weft_dataset *replay; /* general text mixed in against forgetting, or NULL;
                                         * outlives the trainer */
     double replay_share;               /* of the micro-batches, above 0 to 0.9 */
-    uint64_t memory_bytes; /* that auto may plan with; all but the weights; 0 = 192 MiB, or
-                            * what is free of a GPU's */
+    uint64_t memory_bytes;             /* that the run may take in all, the weights included, on a
+                                        * GPU of its memory; 0 = nine tenths of what is free */
 } weft_train_options;
 
 /** What `weft learn` does without options. Thread-safe. */
@@ -530,10 +530,35 @@ typedef struct weft_plan {
     uint64_t data_bytes;    /* the tokens of the data set */
     uint64_t base_bytes;    /* what the process held already: program, tokenizer, stacks */
     uint64_t total_bytes;   /* all of them, or the peak so far if that was more */
+    uint64_t limit_bytes;   /* what total_bytes was to stay under; 0 = nobody knows */
     bool on_gpu;            /* total_bytes is the device's memory, without the last three */
     bool recompute;
+    int64_t micro_tokens, accumulate;
+    int64_t context;      /* tokens of the longest window */
+    weft_packing packing; /* of the weights: FAST or TIGHT */
+    bool load_again, read_again; /* the model is to be loaded with this packing, the data set to be
+                                  * read with this context, and both to be planned again */
     uint64_t adapter_file_bytes;
 } weft_plan;
+
+/**
+ * Plan a run without allocating it: choose, among the settings that were left open, those that fit
+ * options->memory_bytes and cost least speed. In this order: micro-batches are made smaller and
+ * more of them accumulated, so that a step sees as many tokens (if options->micro_tokens is 0);
+ * layers are computed twice (if options->recompute is AUTO); weights are packed tightly (if the
+ * model was loaded with WEFT_PACKING_AUTO, on the CPU); the context is shortened (if the data set
+ * was read with context 0).
+ *
+ * @param options     NULL = weft_train_options_default().
+ * @param checkpoint  Whether the run will write checkpoints.
+ * @param chosen      Receives the options to train with; may be NULL.
+ * @param plan        Receives the plan, without step_count and steps_per_epoch.
+ * @return WEFT_OK; WEFT_ERR_MEMORY if nothing fits: plan and chosen then hold what takes least, and
+ * the message says what would fit; WEFT_ERR_ARGUMENT naming a senseless option.
+ */
+WEFT_API int weft_plan_make(const weft_model *model, const weft_dataset *dataset,
+                            const weft_train_options *options, bool checkpoint,
+                            weft_train_options *chosen, weft_plan *plan, weft_error *err);
 
 typedef enum weft_event_kind {
     WEFT_EVENT_STEP,
@@ -555,7 +580,9 @@ typedef struct weft_train_event {
 typedef int (*weft_train_callback)(void *context, const weft_train_event *event);
 
 /**
- * Prepare a run. Model and data set are borrowed and outlive the trainer.
+ * Prepare a run. Model and data set are borrowed and outlive the trainer. Of the settings only
+ * recomputation is chosen here (AUTO); weft_plan_make chooses the others and refuses what does not
+ * fit, which here only a full GPU does (WEFT_ERR_MEMORY).
  *
  * @param options     NULL = weft_train_options_default(). A senseless value is WEFT_ERR_ARGUMENT
  * naming it.
@@ -802,6 +829,8 @@ typedef struct weft_bench_options {
     int64_t row_count;           /* of a training step, which is one micro-batch */
     int32_t rank;                /* LoRA on all seven projections */
     weft_recompute recompute;    /* AUTO: once with, and once without where memory allows */
+    uint64_t memory_bytes;       /* train once, with what weft_plan_make would choose to fit; 0 = no
+                                  * limit */
 } weft_bench_options;
 
 /** Everything, 5 seconds each: 64 tokens after 16, 512 tokens, one row of 512 with rank 8.

@@ -1,6 +1,6 @@
 /* The public functions about speed: random models of a shape, and measurements beside the limits
  * that the machine sets. */
-#include "weft_impl.h"
+#include "weft_plan.h"
 
 #include "backend/backend_vk.h"
 #include "base/os.h"
@@ -256,28 +256,61 @@ static int on_step(void *context, const weft_train_event *event) {
     return event->kind == WEFT_EVENT_STEP && !stopwatch_lap(context);
 }
 
-static int measure_training(const bench *b, const weft_dataset *data, bool recompute,
-                            weft_speed *speed) {
+static weft_train_options bench_options(const bench *b) {
     weft_train_options o = weft_train_options_default();
-    weft_trainer *t;
-    weft_plan plan;
-    stopwatch w;
     o.steps = ROUNDS_MAX;
     o.micro_tokens = b->o->row_tokens * b->o->row_count;
     o.accumulate = 1;
     o.rank = b->o->rank;
     o.alpha = 2.0 * b->o->rank;
     o.eval_every = o.checkpoint_every = 0;
-    o.recompute = recompute ? WEFT_RECOMPUTE_ON : WEFT_RECOMPUTE_OFF;
+    return o;
+}
+
+static int measure_training(const bench *b, const weft_dataset *data, const weft_train_options *o,
+                            weft_speed *speed) {
+    weft_trainer *t;
+    weft_plan plan;
+    stopwatch w;
     os_peak_rss_reset();
-    TRY(weft_trainer_create(b->base, data, &o, NULL, &t, &plan, b->err));
+    TRY(weft_trainer_create(b->base, data, o, NULL, &t, &plan, b->err));
     stopwatch_start(&w, b->o->seconds);
     int rc = weft_trainer_run(t, on_step, &w, b->err);
     if (rc == WEFT_ERR_INTERRUPTED && w.count) rc = WEFT_OK; /* on_step had enough */
-    if (!rc) stopwatch_result(&w, (double)(b->o->row_tokens * b->o->row_count), b, speed);
+    if (!rc) stopwatch_result(&w, (double)(o->micro_tokens * o->accumulate), b, speed);
     speed->plan_bytes = plan.total_bytes;
     weft_trainer_free(&t);
     return rc;
+}
+
+static int measure_as(const bench *b, const weft_dataset *data, weft_recompute recompute,
+                      weft_speed *speed) {
+    weft_train_options o = bench_options(b);
+    o.recompute = recompute;
+    return measure_training(b, data, &o, speed);
+}
+
+/* With the settings that a plan chooses to fit the memory asked for. */
+static int measure_fitted(const bench *b, const weft_dataset *data) {
+    weft_train_options o = bench_options(b);
+    trainer_options inner = {
+        .micro_tokens = o.micro_tokens, .accumulate = 1, .smooth = b->base->smooth};
+    adapter_settings shape = {.rank = o.rank, .targets = (1u << TARGET_COUNT) - 1};
+    plan_wishes wishes = {.recompute = b->o->recompute,
+                          .batch_tokens = o.micro_tokens,
+                          .memory_bytes = b->o->memory_bytes,
+                          .keep_context = true,
+                          .keep_packing = true};
+    plan_case p;
+    plan_choice choice;
+    weft_plan plan;
+    plan_begin(b->base, data, &shape, &inner, false, &p);
+    TRY(plan_choose(&p, &wishes, &choice, &plan, b->err));
+    o.micro_tokens = choice.micro_tokens;
+    o.accumulate = choice.accumulate;
+    o.recompute = choice.recompute ? WEFT_RECOMPUTE_ON : WEFT_RECOMPUTE_OFF;
+    bool kept = !choice.recompute;
+    return measure_training(b, data, &o, kept ? &b->report->train_kept : &b->report->train);
 }
 
 /* Keeping everything is measured if it is asked for, or if it takes at most a half of the memory:
@@ -296,10 +329,13 @@ static int measure_trainings(const bench *b) {
     weft_dataset data = {0};
     weft_recompute wanted = b->o->recompute;
     int rc = random_dataset(b, &data);
-    if (!rc && wanted != WEFT_RECOMPUTE_OFF)
-        rc = measure_training(b, &data, true, &b->report->train);
+    bool fitted = b->o->memory_bytes > 0;
     bool kept = wanted == WEFT_RECOMPUTE_OFF || (wanted == WEFT_RECOMPUTE_AUTO && keeping_fits(b));
-    if (!rc && kept) rc = measure_training(b, &data, false, &b->report->train_kept);
+    if (!rc && fitted) rc = measure_fitted(b, &data);
+    if (!rc && !fitted && wanted != WEFT_RECOMPUTE_OFF)
+        rc = measure_as(b, &data, WEFT_RECOMPUTE_ON, &b->report->train);
+    if (!rc && !fitted && kept)
+        rc = measure_as(b, &data, WEFT_RECOMPUTE_OFF, &b->report->train_kept);
     dataset_free(&data.d);
     return rc;
 }
@@ -394,7 +430,7 @@ int weft_bench(const weft_model *base, const weft_bench_options *options, weft_b
     if (o->prefill) TRY(measure_generation(&b, prefill, &report->prefill));
     if (o->train) TRY(measure_trainings(&b));
     /* Once more: on a busy machine the better of two is nearer to what it can do. */
-    TRY(measure_machine(base, &report->machine, err));
+    if (o->seconds > 0) TRY(measure_machine(base, &report->machine, err));
     set_limits(&b);
     return WEFT_OK;
 }

@@ -107,6 +107,7 @@ int weft_dataset_read(const weft_model *base, const char *path, const weft_datas
     weft_dataset *d = calloc(1, sizeof *d);
     if (!d) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     d->context = settings.context;
+    d->context_given = o->context != 0;
     d->tok = m->tok;
     int rc = dataset_create(m->tok, m->chat, &settings, &d->d, err);
     if (!rc) rc = ingest_path(path, &sources, dataset_add, d->d, &found, err);

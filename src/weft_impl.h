@@ -33,6 +33,7 @@ struct weft_dataset {
     dataset *d;
     const tokenizer *tok; /* the model's */
     int64_t context;
+    bool context_given; /* not chosen by weft */
 };
 
 struct weft_task {
@@ -60,21 +61,6 @@ bool device_fall_back(const weft_model_options *options, weft_model *m, int stat
 /* An empty model on the device that the options (NULL = default) choose: model_load or
  * model_synthesise fills m. */
 int weft_model_begin(const weft_model_options *options, weft_model **out, weft_error *err);
-
-/* What of weft_train_options decides on memory. */
-typedef struct plan_wishes {
-    weft_recompute recompute;
-    uint64_t memory_bytes;
-    bool checkpoint;
-} plan_wishes;
-
-/* Count the memory of a run and decide on recomputation (inner->recompute). step_count and
- * steps_per_epoch stay 0. */
-void plan_make(const weft_model *base, const weft_dataset *data, const adapter_settings *shape,
-               const plan_wishes *wishes, trainer_options *inner, weft_plan *plan);
-
-/* WEFT_ERR_MEMORY if a GPU says that it has not so much. */
-int plan_check(const weft_model *base, const weft_plan *plan, weft_error *err);
 
 /* The public adapters and scales as the model layer's list; at most FORWARD_ADAPTERS_MAX. */
 int adapter_uses(const weft_adapter *const *adapters, const float *scales, size_t count,

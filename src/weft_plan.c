@@ -1,12 +1,10 @@
-/* The plan of a training run: what it will take, part by part. All of it is arithmetic over the
- * shapes, but for what the process holds already when the plan is made. */
-#include "weft_impl.h"
+/* The memory of a training run, part by part. All of it is arithmetic over the shapes, but for what
+ * the process holds already when the plan is made. */
+#include "weft_plan.h"
 
 #include "backend/backend_scratch.h"
-#include "backend/backend_vk.h"
 #include "base/os.h"
 
-#define DEFAULT_MEMORY_BYTES (UINT64_C(192) << 20)
 /* Of a thread: what the kernels keep on it. */
 #define STACK_BYTES ((uint64_t)128 << 10)
 
@@ -21,17 +19,23 @@ static size_t adapter_floats(const config *c, const adapter_settings *shape) {
     return floats;
 }
 
-static training_extent extent_of(const struct model *m, const adapter_settings *shape,
-                                 const trainer_options *inner, int64_t longest) {
+/* Where memory comes as pages, what no micro-batch fills is never taken. */
+static int64_t tokens_of(const plan_case *p, const plan_choice *choice) {
+    bool less = choice->used_tokens && !p->base->on_gpu;
+    return less ? choice->used_tokens : choice->micro_tokens;
+}
+
+static training_extent extent_of(const plan_case *p, const plan_choice *choice) {
+    const struct model *m = p->base->m;
     const config *c = &m->cfg;
-    training_extent e = {.tokens = inner->micro_tokens,
-                         .longest = longest,
+    training_extent e = {.tokens = tokens_of(p, choice),
+                         .longest = choice->longest,
                          .heads = c->heads,
                          .kv_heads = c->kv_heads,
                          .head_dim = c->head_dim,
-                         .rank = shape->rank,
+                         .rank = p->shape->rank,
                          .head = m->head,
-                         .grade = inner->smooth ? PRECISION_FULL : PRECISION_ROUNDED};
+                         .grade = p->inner->smooth ? PRECISION_FULL : PRECISION_ROUNDED};
     for (int t = 0; t < TARGET_COUNT; t++) {
         int64_t rows, cols;
         config_target_shape(c, (target)t, &rows, &cols);
@@ -43,86 +47,85 @@ static training_extent extent_of(const struct model *m, const adapter_settings *
 
 /* What is resident now beside weights and data: the program, the tokenizer, the threads, what
  * reading the data left behind. Weights that the system has put aside may hide some of it. */
-static uint64_t measure_base(const weft_plan *plan, int thread_count) {
-    uint64_t known = (plan->on_gpu ? 0 : plan->weight_bytes) + plan->data_bytes;
+static uint64_t measure_base(const weft_model *base, uint64_t known) {
     os_trim();
     uint64_t now = os_rss_bytes();
-    return (now > known ? now - known : 0) + STACK_BYTES * (uint64_t)thread_count;
+    return (now > known ? now - known : 0) + STACK_BYTES * (uint64_t)backend_thread_count(base->be);
 }
 
-static void count_activations(const struct model *m, const adapter_settings *shape,
-                              const step_options *step, weft_plan *plan) {
-    size_t head = head_loss_scratch_bytes(m->be, m->head);
-    plan->recompute = step->recompute;
-    plan->activation_bytes = step_bytes(&m->cfg, shape, step, head) - plan->optimiser_bytes;
-    plan->total_bytes = plan->weight_bytes + plan->adapter_bytes + plan->optimiser_bytes +
-                        plan->activation_bytes + plan->scratch_bytes;
-    if (!plan->on_gpu) plan->total_bytes += plan->host_bytes + plan->data_bytes + plan->base_bytes;
-}
-
-/* Memory beside the weights that may be planned with. */
-static uint64_t budget_of(const weft_model *base, const plan_wishes *wishes) {
-    if (wishes->memory_bytes) return wishes->memory_bytes;
-    if (!base->on_gpu) return DEFAULT_MEMORY_BYTES;
-    uint64_t free_bytes = backend_free_bytes(base->be), held = backend_bytes(base->be);
-    uint64_t all = backend_vk_info(base->be)->memory_bytes;
-    if (!free_bytes && all > held) free_bytes = all - held;
-    return free_bytes - free_bytes / 8; /* the driver takes some */
-}
-
-int plan_check(const weft_model *base, const weft_plan *plan, weft_error *err) {
-    uint64_t left = backend_free_bytes(base->be), need = plan->total_bytes - plan->weight_bytes;
-    if (!plan->on_gpu || !left || need <= left) return WEFT_OK;
-    return err_set(err, WEFT_ERR_MEMORY,
-                   "the run takes %llu MiB on %s beside the weights, and %llu MiB are free: choose "
-                   "a smaller --batch, --context or --rank%s, or --device cpu",
-                   (unsigned long long)(need >> 20), backend_name(base->be),
-                   (unsigned long long)(left >> 20), plan->recompute ? "" : ", --recompute on");
-}
-
-void plan_make(const weft_model *base, const weft_dataset *data, const adapter_settings *shape,
-               const plan_wishes *wishes, trainer_options *inner, weft_plan *plan) {
-    const struct model *m = base->m;
-    const config *c = &m->cfg;
-    int64_t longest = dataset_window_max(data->d);
-    if (inner->replay && dataset_window_max(inner->replay) > longest)
-        longest = dataset_window_max(inner->replay);
-    step_options step = {.micro_tokens = inner->micro_tokens,
-                         .positions_max = longest,
-                         .smooth = inner->smooth,
-                         .dropout = inner->dropout};
+void plan_begin(const weft_model *base, const weft_dataset *data, const adapter_settings *shape,
+                const trainer_options *inner, bool checkpoint, plan_case *p) {
     weft_model_info info;
     weft_model_get_info(base, &info);
-    size_t floats = adapter_floats(c, shape);
-    uint64_t flat = floats * sizeof(float), tokens = (uint64_t)inner->micro_tokens;
-    training_extent extent = extent_of(m, shape, inner, longest);
-    bool best = dataset_statistics(data->d).eval_windows > 0;
-    *plan = (weft_plan){
-        .trainable_count = (int64_t)floats,
-        .trainable_share = (double)floats / (double)(info.ternary_count + info.dense_count),
-        .on_gpu = base->on_gpu,
-        .weight_bytes =
-            base->on_gpu ? backend_bytes(m->be) : info.mapped_bytes + info.resident_bytes,
-        .adapter_bytes = flat,
-        .optimiser_bytes = 3 * flat, /* gradients and two moments */
-        .data_bytes = dataset_bytes(data->d) + (inner->replay ? dataset_bytes(inner->replay) : 0),
-        .scratch_bytes = backend_training_scratch_bytes(m->be, &extent),
-        .adapter_file_bytes = flat};
+    *p = (plan_case){.base = base,
+                     .data = data->d,
+                     .shape = shape,
+                     .inner = inner,
+                     .checkpoint = checkpoint,
+                     .best = dataset_statistics(data->d).eval_windows > 0,
+                     .longest = dataset_window_max(data->d),
+                     .data_bytes = dataset_bytes(data->d),
+                     .weight_bytes = base->on_gpu ? backend_bytes(base->be)
+                                                  : info.mapped_bytes + info.resident_bytes,
+                     .resident_bytes = info.resident_bytes,
+                     .weight_count = info.ternary_count + info.dense_count,
+                     .floats = adapter_floats(&base->m->cfg, shape)};
+    if (inner->replay) {
+        p->data_bytes += dataset_bytes(inner->replay);
+        if (dataset_window_max(inner->replay) > p->longest)
+            p->longest = dataset_window_max(inner->replay);
+    }
+    p->base_bytes = measure_base(base, (base->on_gpu ? 0 : p->weight_bytes) + p->data_bytes);
+}
+
+/* Of the head's scratch only the rows that there are get touched, where memory comes as pages. */
+static size_t head_bytes(const plan_case *p, int64_t tokens) {
+    const struct model *m = p->base->m;
+    size_t all = head_loss_scratch_bytes(m->be, m->head);
+    size_t used = (size_t)(tokens * m->cfg.vocab) * sizeof(float);
+    return !p->base->on_gpu && used < all ? used : all;
+}
+
+static uint64_t weight_bytes(const plan_case *p, bool tight) {
+    const struct model *m = p->base->m;
+    if (!tight || m->packing == TERNARY_TIGHT) return p->weight_bytes;
+    return p->weight_bytes - model_ternary_bytes(&m->cfg, TERNARY_FAST) +
+           model_ternary_bytes(&m->cfg, TERNARY_TIGHT);
+}
+
+uint64_t plan_count(const plan_case *p, const plan_choice *choice, weft_plan *plan) {
+    const struct model *m = p->base->m;
+    const trainer_options *inner = p->inner;
+    uint64_t flat = p->floats * sizeof(float), tokens = (uint64_t)tokens_of(p, choice);
+    training_extent extent = extent_of(p, choice);
+    step_options step = {.micro_tokens = (int64_t)tokens,
+                         .positions_max = choice->longest,
+                         .recompute = choice->recompute,
+                         .smooth = inner->smooth,
+                         .dropout = inner->dropout};
+    size_t head = head_bytes(p, (int64_t)tokens);
+    *plan = (weft_plan){.on_gpu = p->base->on_gpu,
+                        .trainable_count = (int64_t)p->floats,
+                        .trainable_share = (double)p->floats / (double)p->weight_count,
+                        .micro_tokens = choice->micro_tokens,
+                        .accumulate = choice->accumulate,
+                        .context = choice->longest,
+                        .packing = choice->tight ? WEFT_PACKING_TIGHT : WEFT_PACKING_FAST,
+                        .recompute = choice->recompute,
+                        .weight_bytes = weight_bytes(p, choice->tight),
+                        .adapter_bytes = flat,
+                        .optimiser_bytes = 3 * flat, /* gradients and two moments */
+                        .activation_bytes = step_bytes(&m->cfg, p->shape, &step, head) - 3 * flat,
+                        .data_bytes = p->data_bytes,
+                        .base_bytes = p->base_bytes,
+                        .scratch_bytes = backend_training_scratch_bytes(m->be, &extent),
+                        .adapter_file_bytes = flat};
     /* The best parameters so far; the block that a checkpoint is written from (parameters and both
      * moments); a batch's arrays here and in the step. */
     plan->host_bytes =
-        (best ? flat : 0) + (wishes->checkpoint ? 3 * flat : 0) + tokens * 8 * sizeof(int32_t);
-    plan->base_bytes = measure_base(plan, backend_thread_count(m->be));
-    uint64_t budget = budget_of(base, wishes);
-    step.recompute = wishes->recompute == WEFT_RECOMPUTE_ON;
-    count_activations(m, shape, &step, plan);
-    if (wishes->recompute == WEFT_RECOMPUTE_AUTO &&
-        plan->total_bytes - plan->weight_bytes > budget) {
-        step.recompute = true;
-        count_activations(m, shape, &step, plan);
-    }
-    inner->recompute = step.recompute;
-    /* Reading the data may have taken more than the run will. */
-    uint64_t peak = os_peak_rss_bytes();
-    if (!plan->on_gpu && peak > plan->total_bytes) plan->total_bytes = peak;
+        (p->best ? flat : 0) + (p->checkpoint ? 3 * flat : 0) + tokens * 8 * sizeof(int32_t);
+    plan->total_bytes = plan->weight_bytes + plan->adapter_bytes + plan->optimiser_bytes +
+                        plan->activation_bytes + plan->scratch_bytes;
+    if (!plan->on_gpu) plan->total_bytes += plan->host_bytes + plan->data_bytes + plan->base_bytes;
+    return plan->total_bytes;
 }

@@ -1,5 +1,5 @@
 /* The public functions about training and evaluation. */
-#include "weft_impl.h"
+#include "weft_plan.h"
 
 #include "base/os.h"
 
@@ -97,27 +97,84 @@ static int make_adapter(const weft_train_options *o, const weft_model *base,
     return adapter_create(&base->m->cfg, base->be, shape, out, err);
 }
 
+/* What is asked of a run, checked, as the layers below take it. */
+typedef struct request {
+    weft_train_options o;
+    adapter_settings shape;
+    trainer_options inner;
+} request;
+
+static int read_request(const weft_train_options *options, const weft_model *base,
+                        const weft_dataset *data, request *r, weft_error *err) {
+    r->o = options ? *options : weft_train_options_default();
+    const weft_train_options *o = &r->o;
+    r->shape = (adapter_settings){
+        .rank = o->rank, .alpha = (float)o->alpha, .rslora = o->rslora, .seed = o->seed};
+    TRY(check_options(o, err));
+    TRY(choose_shape(o, base, &r->shape, err));
+    r->inner = inner_options(o, base, data);
+    return trainer_options_check(&r->inner, err);
+}
+
+static plan_wishes wishes_of(const weft_train_options *o, bool keep, const weft_model *base,
+                             const weft_dataset *data) {
+    int64_t batch = o->micro_tokens ? o->micro_tokens : DEFAULT_MICRO_TOKENS;
+    return (plan_wishes){.recompute = o->recompute,
+                         .batch_tokens = batch,
+                         .memory_bytes = o->memory_bytes,
+                         .keep_batch = keep || o->micro_tokens,
+                         .keep_context = keep || data->context_given,
+                         .keep_packing = keep || base->on_gpu || base->packing != PACKING_AUTO};
+}
+
+int weft_plan_make(const weft_model *base, const weft_dataset *data,
+                   const weft_train_options *options, bool checkpoint, weft_train_options *chosen,
+                   weft_plan *plan, weft_error *err) {
+    request r;
+    plan_case p;
+    plan_choice choice;
+    TRY(read_request(options, base, data, &r, err));
+    plan_begin(base, data, &r.shape, &r.inner, checkpoint, &p);
+    plan_wishes wishes = wishes_of(&r.o, false, base, data);
+    int rc = plan_choose(&p, &wishes, &choice, plan, err);
+    if (!chosen) return rc;
+    *chosen = r.o;
+    chosen->micro_tokens = choice.micro_tokens;
+    chosen->accumulate = choice.accumulate;
+    chosen->recompute = choice.recompute ? WEFT_RECOMPUTE_ON : WEFT_RECOMPUTE_OFF;
+    return rc;
+}
+
+/* Of what a plan may choose only recomputation: it changes no result. A GPU that says what is free
+ * refuses what it cannot hold. */
+static int choose_recompute(request *r, const weft_model *base, const weft_dataset *data,
+                            bool checkpoint, weft_plan *plan, weft_error *err) {
+    plan_case p;
+    plan_choice choice;
+    weft_error why;
+    plan_wishes wishes = wishes_of(&r->o, true, base, data);
+    plan_begin(base, data, &r->shape, &r->inner, checkpoint, &p);
+    int rc = plan_choose(&p, &wishes, &choice, plan, &why);
+    r->inner.recompute = choice.recompute;
+    if (!rc || !base->on_gpu || wishes.memory_bytes) return WEFT_OK;
+    return err_set(err, rc, "%s", why.message);
+}
+
 int weft_trainer_create(const weft_model *base, const weft_dataset *data,
                         const weft_train_options *options, const char *checkpoint,
                         weft_trainer **out, weft_plan *plan, weft_error *err) {
-    weft_train_options standard = weft_train_options_default();
-    const weft_train_options *o = options ? options : &standard;
-    adapter_settings shape = {
-        .rank = o->rank, .alpha = (float)o->alpha, .rslora = o->rslora, .seed = o->seed};
+    request r;
     weft_plan unused;
     *out = NULL;
-    TRY(check_options(o, err));
-    TRY(choose_shape(o, base, &shape, err));
+    if (!plan) plan = &unused;
+    TRY(read_request(options, base, data, &r, err));
+    TRY(choose_recompute(&r, base, data, checkpoint != NULL, plan, err));
     weft_trainer *t = calloc(1, sizeof *t);
     if (!t) return err_set(err, WEFT_ERR_MEMORY, "out of memory");
     t->model = base;
     t->data = data;
-    t->options = inner_options(o, base, data);
-    plan_wishes wishes = {o->recompute, o->memory_bytes, checkpoint != NULL};
-    if (!plan) plan = &unused;
-    plan_make(base, data, &shape, &wishes, &t->options, plan);
-    int rc = plan_check(base, plan, err);
-    if (!rc) rc = make_adapter(o, base, &shape, &t->adapter.a, err);
+    t->options = r.inner;
+    int rc = make_adapter(&r.o, base, &r.shape, &t->adapter.a, err);
     if (!rc)
         rc = trainer_create(base->m, data->d, t->adapter.a, &t->options, checkpoint, &t->t, err);
     if (rc) {

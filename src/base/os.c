@@ -344,3 +344,34 @@ uint64_t os_memory_bytes(void) {
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
     return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
 }
+
+/* The first number in a file of the system, 0 if there is none ("max"). */
+static uint64_t number_in(const char *path) {
+    unsigned long long value = 0;
+    FILE *f = fopen(path, "re");
+    if (!f) return 0;
+    int fields = fscanf(f, "%llu", &value);
+    fclose(f);
+    return fields == 1 ? value : 0;
+}
+
+/* What a container's limit leaves, files' pages counted as used: a little too low. UINT64_MAX
+ * without a limit. */
+static uint64_t cgroup_free_bytes(void) {
+    uint64_t limit = number_in("/sys/fs/cgroup/memory.max");
+    uint64_t used = number_in("/sys/fs/cgroup/memory.current");
+    if (!limit) return UINT64_MAX;
+    return limit > used ? limit - used : 1;
+}
+
+uint64_t os_free_memory_bytes(void) {
+    char line[128];
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    if (!f) return 0;
+    while (!kib && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) != 1) kib = 0;
+    fclose(f);
+    uint64_t bytes = (uint64_t)kib * 1024, share = cgroup_free_bytes();
+    return bytes < share ? bytes : share;
+}

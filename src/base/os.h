@@ -98,5 +98,8 @@ bool os_peak_rss_reset(void);
 uint64_t os_rss_bytes(void);      /* resident size now; 0 where unknown */
 void os_trim(void);               /* give memory that was freed back to the system, where it can */
 uint64_t os_memory_bytes(void);   /* physical memory; 0 where unknown */
+/* Memory that a program may take without others being put aside, a container's limit included;
+ * pages of files count as free. 0 where unknown. */
+uint64_t os_free_memory_bytes(void);
 
 #endif

@@ -129,6 +129,8 @@ typedef struct epoch_plan {
 int epoch_plan_create(const dataset *d, uint64_t seed, int64_t epoch, int64_t micro_tokens,
                       epoch_plan *plan, weft_error *err);
 void epoch_plan_destroy(epoch_plan *plan);
+/* Tokens of the fullest micro-batch of the epoch. */
+int64_t epoch_plan_fullest(const dataset *d, const epoch_plan *plan);
 /* 0 <= micro < plan->micro_count; b holds micro_tokens. */
 void dataset_fill(const dataset *d, const epoch_plan *plan, int64_t micro, micro_batch *b);
 /* The evaluation windows in order, packed alike; micro counts from 0. Returns false past the end.

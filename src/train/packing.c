@@ -105,6 +105,17 @@ void epoch_plan_destroy(epoch_plan *plan) {
     memset(plan, 0, sizeof *plan);
 }
 
+int64_t epoch_plan_fullest(const dataset *d, const epoch_plan *plan) {
+    int64_t most = 0;
+    for (int64_t micro = 0; micro < plan->micro_count; micro++) {
+        int64_t tokens = 0;
+        for (int64_t i = plan->starts[micro]; i < plan->starts[micro + 1]; i++)
+            tokens += d->windows[plan->order[i]].count;
+        if (tokens > most) most = tokens;
+    }
+    return most;
+}
+
 void dataset_fill(const dataset *d, const epoch_plan *plan, int64_t micro, micro_batch *b) {
     clear(b);
     for (int64_t i = plan->starts[micro]; i < plan->starts[micro + 1]; i++)

@@ -204,10 +204,10 @@ static void test_run(void **state) {
     assert_true(h.tokens_seen > 0);
 }
 
-/* What a plan takes beside the weights. */
+/* What a plan counts, whatever the peak was before. */
 static uint64_t parts(const weft_plan *p) {
-    return p->adapter_bytes + p->optimiser_bytes + p->activation_bytes + p->scratch_bytes +
-           p->host_bytes + p->data_bytes + p->base_bytes;
+    return p->weight_bytes + p->adapter_bytes + p->optimiser_bytes + p->activation_bytes +
+           p->scratch_bytes + p->host_bytes + p->data_bytes + p->base_bytes;
 }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -259,6 +259,46 @@ static void test_plan(void **state) {
     t = make_trainer(&o, NULL, &automatic);
     weft_trainer_free(&t);
     assert_false(automatic.recompute);
+}
+
+/* Memory for less than what was asked: more and smaller micro-batches of the same step, then layers
+ * computed twice, then nothing but a refusal that says what it would take. */
+static void test_plan_that_fits(void **state) {
+    (void)state;
+    weft_error err;
+    weft_plan asked, fitted;
+    weft_train_options o = usual(), chosen;
+    o.micro_tokens = 0;
+    o.accumulate = 2;
+    o.recompute = WEFT_RECOMPUTE_AUTO;
+    o.memory_bytes = UINT64_C(1) << 45;
+    ok(weft_plan_make(model, data, &o, true, &chosen, &asked, &err), &err);
+    assert_int_equal(asked.limit_bytes, o.memory_bytes);
+    assert_true(chosen.micro_tokens == 256 && chosen.accumulate == 2);
+    assert_true(chosen.recompute == WEFT_RECOMPUTE_OFF && !asked.load_again && !asked.read_again);
+    uint64_t little = asked.activation_bytes / 10;
+    o.memory_bytes = parts(&asked) - little;
+    if (SANITISED_BYTES) return; /* it keeps what was freed: the process grows all the time */
+    ok(weft_plan_make(model, data, &o, true, &chosen, &fitted, &err), &err);
+    assert_true(chosen.micro_tokens < 256 && chosen.micro_tokens >= fitted.context);
+    assert_true(chosen.accumulate > 2 && chosen.recompute == WEFT_RECOMPUTE_OFF);
+    assert_true(parts(&fitted) <= o.memory_bytes);
+    o.micro_tokens = 256; /* asked for, so that it stays */
+    ok(weft_plan_make(model, data, &o, true, &chosen, &fitted, &err), &err);
+    assert_true(chosen.micro_tokens == 256 && chosen.accumulate == 2);
+    assert_true(chosen.recompute == WEFT_RECOMPUTE_ON && fitted.recompute);
+    assert_true(parts(&fitted) <= o.memory_bytes);
+    o.recompute = WEFT_RECOMPUTE_OFF;
+    refused(weft_plan_make(model, data, &o, true, &chosen, &fitted, &err), WEFT_ERR_MEMORY, &err,
+            "at least (256 tokens at once, all activations kept", "it would fit with");
+    o.recompute = WEFT_RECOMPUTE_AUTO;
+    o.memory_bytes = 1 << 20;
+    refused(weft_plan_make(model, data, &o, true, NULL, &fitted, &err), WEFT_ERR_MEMORY, &err,
+            "the 1.0 MiB that it may take", "smaller rank");
+    assert_true(fitted.total_bytes > o.memory_bytes && fitted.recompute);
+    o.rate = -1;
+    refused(weft_plan_make(model, data, &o, true, NULL, &fitted, &err), WEFT_ERR_ARGUMENT, &err,
+            "rate", "");
 }
 
 static void test_senseless_options(void **state) {
@@ -537,6 +577,7 @@ int main(void) {
                                        cmocka_unit_test(test_data_refused),
                                        cmocka_unit_test(test_run),
                                        cmocka_unit_test(test_plan),
+                                       cmocka_unit_test(test_plan_that_fits),
                                        cmocka_unit_test(test_senseless_options),
                                        cmocka_unit_test(test_interrupt_and_resume),
                                        cmocka_unit_test(test_evaluate),
