@@ -68,7 +68,7 @@ void multiply_keys(int key, uint offset) {
         at[i] = BASE(1) + offset + key_at(key + int(own) + 16 * i);
         sum[i] = vec4(0);
     }
-    for (uint dim = lane; dim < HEAD_DIM; dim += LANES)
+    [[unroll]] for (uint dim = lane; dim < HEAD_DIM; dim += LANES)
         [[unroll]] for (uint i = 0; i < 4; i++) sum[i] += k[at[i] + dim] * queries[dim];
     [[unroll]] for (uint i = 0; i < 4; i++) shares[(own + 16 * i) * LANES + lane] = sum[i];
 }
@@ -131,8 +131,8 @@ void main() {
         [[unroll]] for (uint j = 0; j < DIM_MOST / THREADS; j++) {
             uint column = tid + THREADS * j;
             result[j] *= keep;
-            for (int i = 0; column < HEAD_DIM && i < TILE; i += 8)
-                [[unroll]] for (int n = i; n < i + 8; n++)
+            for (int i = 0; column < HEAD_DIM && i < TILE; i += 32)
+                [[unroll]] for (int n = i; n < i + 32; n++)
                     result[j] += weights[n] * v[BASE(2) + offset + key_at(key + n) + column];
         }
     }

@@ -423,6 +423,17 @@ void op_rope(backend *be, view x, view positions, view table, int64_t tokens, in
         be->ops->rope(be, x, positions, table, tokens, heads, head_dim, interleaved, inverse);
 }
 
+void op_rope_scatter(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
+                     int64_t head_dim, bool interleaved, view rows, view y, int64_t row_count) {
+    int64_t width = width_of(heads, head_dim);
+    const operand list[] = {OUT(x, floats(tokens, width)), IN(positions, ints(tokens)),
+                            IN(table, floats(1, head_dim)), IN(rows, ints(tokens)),
+                            OUT(y, floats(row_count, width))};
+    if (LIST_READY(be, list) && require(be, __func__, head_dim % 2 == 0, "head_dim is odd"))
+        be->ops->rope_scatter(be, x, positions, table, tokens, heads, head_dim, interleaved, rows,
+                              y, row_count);
+}
+
 static bool heads_ok(backend *be, const char *op, const attention_args *s) {
     return require(be, op, s->heads % s->kv_heads == 0, "heads is not a multiple of kv_heads") &&
            require(be, op, s->keys <= INT32_MAX, "more keys than an int32 can name");
@@ -473,6 +484,16 @@ void op_glu(backend *be, activation act, view gate, view up, int64_t count, view
                             OUT(out, floats(count, 1))};
     if (LIST_READY(be, list) && activation_ok(be, __func__, act))
         be->ops->glu(be, act, gate, up, count, out);
+}
+
+void op_glu_rmsnorm_quantise(backend *be, activation act, view gate, view up, view gamma,
+                             int64_t tokens, int64_t n, float eps, view out, view y, view q8) {
+    size_t bytes = floats(tokens, n);
+    const operand list[] = {IN(gate, bytes),          IN(up, bytes),
+                            IN(gamma, floats(1, n)),  OUT(out, bytes),
+                            OUT_OR(y, bytes, 1 << 3), OUT(q8, quantised_bytes(tokens, n))};
+    if (LIST_READY(be, list))
+        be->ops->glu_rmsnorm_quantise(be, act, gate, up, gamma, tokens, n, eps, out, y, q8);
 }
 
 void op_glu_backward(backend *be, activation act, view gate, view up, view dout, int64_t count,

@@ -131,6 +131,11 @@ void op_dropout(backend *be, view x, int64_t count, float p, uint64_t seed, view
 void op_rope(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
              int64_t head_dim, bool interleaved, bool inverse);
 
+/* The same into other rows: x's row t, rotated, becomes row rows[t] of y, which has row_count rows;
+ * rows int32 (T), all different. What x holds afterwards is not said. */
+void op_rope_scatter(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
+                     int64_t head_dim, bool interleaved, view rows, view y, int64_t row_count);
+
 /* q, out (T, heads * d); k, v (keys, kv_heads * d); first, last int32 (T): the keys token t sees.
  */
 typedef struct attention_args {
@@ -146,6 +151,10 @@ void op_attention_backward(backend *be, const attention_args *args, view dout, v
                            view dv);
 
 void op_glu(backend *be, activation act, view gate, view up, int64_t count, view out);
+/* op_glu of (T, n) to out, op_rmsnorm of that to y, and op_quantise of y to q8, in one pass where
+ * the device has one. */
+void op_glu_rmsnorm_quantise(backend *be, activation act, view gate, view up, view gamma,
+                             int64_t tokens, int64_t n, float eps, view out, view y, view q8);
 /* dgate may be gate and dup may be up. */
 void op_glu_backward(backend *be, activation act, view gate, view up, view dout, int64_t count,
                      view dgate, view dup);

@@ -81,6 +81,11 @@ bool cpu_part_next(const weight_parts *parts, weight_part *part); /* false at th
 void cpu_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8);
 void cpu_rmsnorm_quantise(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps,
                           view y, view q8);
+void cpu_glu_rmsnorm_quantise(backend *be, activation act, view gate, view up, view gamma,
+                              int64_t tokens, int64_t n, float eps, view out, view y, view q8);
+void cpu_rope_scatter(backend *be, view x, view positions, view table, int64_t tokens,
+                      int64_t heads, int64_t head_dim, bool interleaved, view rows, view y,
+                      int64_t row_count);
 void cpu_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens,
                             view base, view y);
 void cpu_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);

@@ -23,6 +23,13 @@ static void rope_rows(void *context, int64_t begin, int64_t end, int worker) {
                        c->table + c->positions[t] * c->head_dim, c->interleaved, c->inverse);
 }
 
+void cpu_rope_scatter(backend *be, view x, view positions, view table, int64_t tokens,
+                      int64_t heads, int64_t head_dim, bool interleaved, view rows, view y,
+                      int64_t row_count) {
+    cpu_rope(be, x, positions, table, tokens, heads, head_dim, interleaved, false);
+    if (!backend_has_failed(be)) cpu_scatter(be, x, rows, tokens, heads * head_dim, y, row_count);
+}
+
 void cpu_rope(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
               int64_t head_dim, bool interleaved, bool inverse) {
     cpu_backend *cpu = cpu_of(be);

@@ -40,6 +40,9 @@ typedef struct quantise_call {
     quantised out;
     const float *gamma; /* NULL: no norm before it */
     float eps, *y;
+    const float *up; /* NULL: x is the input; else a gate, and unit what it makes of up */
+    activation act;
+    float *unit;
 } quantise_call;
 
 static void quantise_rows(void *context, int64_t begin, int64_t end, int worker) {
@@ -47,6 +50,10 @@ static void quantise_rows(void *context, int64_t begin, int64_t end, int worker)
     (void)worker;
     for (int64_t t = begin; t < end; t++) {
         const float *x = c->x + t * c->n;
+        if (c->up) {
+            c->k->glu(c->act, x, c->up + t * c->n, c->n, c->unit + t * c->n);
+            x = c->unit + t * c->n;
+        }
         if (c->gamma) {
             float *y = c->y + t * c->n;
             c->k->rmsnorm_row(x, c->gamma, c->n, c->eps, y);
@@ -61,6 +68,22 @@ void cpu_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8) {
     quantise_call call = {
         .k = &cpu->k, .x = cpu_floats(x), .n = n, .out = quantised_at(q8, tokens, n)};
     cpu_run(cpu, tokens, 4.0 * (double)n, quantise_rows, &call);
+}
+
+void cpu_glu_rmsnorm_quantise(backend *be, activation act, view gate, view up, view gamma,
+                              int64_t tokens, int64_t n, float eps, view out, view y, view q8) {
+    cpu_backend *cpu = cpu_of(be);
+    quantise_call call = {.k = &cpu->k,
+                          .x = cpu_floats(gate),
+                          .n = n,
+                          .out = quantised_at(q8, tokens, n),
+                          .gamma = cpu_floats(gamma),
+                          .eps = eps,
+                          .y = cpu_floats(y),
+                          .up = cpu_floats(up),
+                          .act = act,
+                          .unit = cpu_floats(out)};
+    cpu_run(cpu, tokens, 12.0 * (double)n, quantise_rows, &call);
 }
 
 void cpu_rmsnorm_quantise(backend *be, view x, view gamma, int64_t tokens, int64_t n, float eps,

@@ -35,7 +35,7 @@ typedef struct backend_ops {
     void (*destroy)(backend *be);
     int (*thread_count)(const backend *be);
     size_t (*training_scratch_bytes)(const backend *be, const training_extent *extent);
-    uint64_t (*free_bytes)(const backend *be); /* NULL: the host's memory */
+    uint64_t (*free_bytes)(const backend *be);                     /* NULL: the host's memory */
     int (*buffer_create)(backend *be, buffer *b, weft_error *err); /* fills memory of b->bytes */
     void (*buffer_free)(backend *be, buffer *b);
     int (*ternary_weight_create)(backend *be, ternary_weight *w, weft_error *err);
@@ -71,10 +71,15 @@ typedef struct backend_ops {
     void (*dropout)(backend *be, view x, int64_t count, float p, uint64_t seed, view y, bool add);
     void (*rope)(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
                  int64_t head_dim, bool interleaved, bool inverse);
+    void (*rope_scatter)(backend *be, view x, view positions, view table, int64_t tokens,
+                         int64_t heads, int64_t head_dim, bool interleaved, view rows, view y,
+                         int64_t row_count);
     void (*attention)(backend *be, const attention_args *args);
     void (*attention_backward)(backend *be, const attention_args *args, view dout, view dq, view dk,
                                view dv);
     void (*glu)(backend *be, activation act, view gate, view up, int64_t count, view out);
+    void (*glu_rmsnorm_quantise)(backend *be, activation act, view gate, view up, view gamma,
+                                 int64_t tokens, int64_t n, float eps, view out, view y, view q8);
     void (*glu_backward)(backend *be, activation act, view gate, view up, view dout, int64_t count,
                          view dgate, view dup);
     size_t (*head_loss_scratch_bytes)(const backend *be, const dense_weight *w);

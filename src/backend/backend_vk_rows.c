@@ -124,6 +124,23 @@ void vk_rmsnorm_quantise(backend *be, view x, view gamma, int64_t tokens, int64_
     rows_run(&s, n, eps, rows_a_group);
 }
 
+void vk_glu_rmsnorm_quantise(backend *be, activation act, view gate, view up, view gamma,
+                             int64_t tokens, int64_t n, float eps, view unit, view y, view q8) {
+    vk_sweep s = rows_sweep(be, "op_glu_rmsnorm_quantise", VK_SHADER_glu_rmsnorm_quantise, tokens,
+                            15.0 * (double)n);
+    size_t row = (size_t)n * sizeof(float);
+    vk_sweep_add(&s, gate, row, VK_READ);
+    vk_sweep_add(&s, up, row, VK_READ);
+    vk_sweep_add(&s, unit, row, VK_WRITE);
+    vk_sweep_share(&s, vector_binding(gamma, n));
+    vk_sweep_add(&s, y, row, VK_WRITE);
+    add_quantised(&s, n, q8);
+    uint32_t rows_a_group = rounding_constants(&s, gate, n);
+    if ((up.offset | unit.offset | gamma.offset | y.offset) % 16) s.all.constants[0] = 0;
+    vk_sweep_constant(&s, (uint32_t)act);
+    rows_run(&s, n, eps, rows_a_group);
+}
+
 size_t vk_gradient_planes_bytes(int64_t tokens, int64_t n) {
     return (size_t)tokens * (2 * (size_t)ternary_padded(n) + sizeof(float));
 }
@@ -202,21 +219,49 @@ void vk_embed(backend *be, const dense_weight *w, view ids, int64_t tokens, view
     lookup_run(&l, (cols + 3) / 4, push, 3);
 }
 
-void vk_rope(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
-             int64_t head_dim, bool interleaved, bool inverse) {
-    lookup l = {
-        .s = rows_sweep(be, "op_rope", VK_SHADER_rope, tokens, 3.0 * (double)(heads * head_dim))};
+/* y: NULL in place, else row rows[t] of y (row_count rows), which fit one binding. */
+static void rope(backend *be, const char *op, view x, view positions, view table, int64_t tokens,
+                 int64_t heads, int64_t head_dim, bool interleaved, bool inverse, view rows,
+                 const view *y, int64_t row_count) {
+    lookup l = {.s = rows_sweep(be, op, VK_SHADER_rope, tokens, 3.0 * (double)(heads * head_dim))};
     size_t row_bytes = (size_t)head_dim * sizeof(float);
-    int64_t rows = (int64_t)((table.buf->bytes - table.offset) / row_bytes), pairs = head_dim / 2;
-    vk_sweep_add(&l.s, x, (size_t)heads * row_bytes, VK_READ_WRITE);
+    int64_t angles = (int64_t)((table.buf->bytes - table.offset) / row_bytes), pairs = head_dim / 2;
+    size_t width = (size_t)heads * row_bytes;
+    bool aligned = x.offset % 16 == 0 && table.offset % 16 == 0 && (!y || y->offset % 16 == 0);
+    vk_sweep_add(&l.s, x, width, VK_READ);
     vk_sweep_add(&l.s, positions, sizeof(int32_t), VK_READ);
-    lookup_table(&l, table, row_bytes, rows, VK_READ);
+    lookup_table(&l, table, row_bytes, angles, VK_READ);
     vk_sweep_share(&l.s, vk_fault_binding(l.s.vk));
-    vk_sweep_constant(&l.s, pairs % 4 == 0 && x.offset % 16 == 0 && table.offset % 16 == 0);
+    if (y)
+        vk_sweep_share(&l.s, (vk_binding){*y, (size_t)row_count * width, VK_READ_WRITE});
+    else
+        vk_sweep_add(&l.s, x, width, VK_READ_WRITE);
+    vk_sweep_add(&l.s, rows, sizeof(int32_t), VK_READ);
+    vk_sweep_constant(&l.s, pairs % 4 == 0 && aligned);
     vk_sweep_constant(&l.s, interleaved);
     vk_sweep_constant(&l.s, inverse);
-    uint32_t push[7] = {0, (uint32_t)heads, (uint32_t)pairs};
-    lookup_run(&l, heads * ((pairs + 3) / 4), push, 3);
+    vk_sweep_constant(&l.s, y != NULL);
+    uint32_t push[8] = {0, (uint32_t)heads, (uint32_t)pairs, (uint32_t)row_count};
+    lookup_run(&l, heads * ((pairs + 3) / 4), push, 4);
+}
+
+void vk_rope(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
+             int64_t head_dim, bool interleaved, bool inverse) {
+    rope(be, "op_rope", x, positions, table, tokens, heads, head_dim, interleaved, inverse,
+         positions, NULL, 0);
+}
+
+void vk_rope_scatter(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
+                     int64_t head_dim, bool interleaved, view rows, view y, int64_t row_count) {
+    const vk_limits *l = vk_limits_of(vk_of(be));
+    uint64_t bytes = (uint64_t)(row_count * heads * head_dim) * sizeof(float);
+    if (bytes + l->offset_alignment <= l->window_bytes) {
+        rope(be, "op_rope_scatter", x, positions, table, tokens, heads, head_dim, interleaved,
+             false, rows, &y, row_count);
+    } else {
+        vk_rope(be, x, positions, table, tokens, heads, head_dim, interleaved, false);
+        vk_scatter(be, x, rows, tokens, heads * head_dim, y, row_count);
+    }
 }
 
 static void move_constants(lookup *l, view x, view y, int64_t n, bool scatter) {

@@ -154,6 +154,10 @@ void vk_quantise(backend *be, view x, int64_t tokens, int64_t n, view q8);
 void vk_dropout(backend *be, view x, int64_t count, float p, uint64_t seed, view y, bool add);
 void vk_rope(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
              int64_t head_dim, bool interleaved, bool inverse);
+void vk_rope_scatter(backend *be, view x, view positions, view table, int64_t tokens, int64_t heads,
+                     int64_t head_dim, bool interleaved, view rows, view y, int64_t row_count);
+void vk_glu_rmsnorm_quantise(backend *be, activation act, view gate, view up, view gamma,
+                             int64_t tokens, int64_t n, float eps, view out, view y, view q8);
 void vk_glu(backend *be, activation act, view gate, view up, int64_t count, view out);
 void vk_glu_backward(backend *be, activation act, view gate, view up, view dout, int64_t count,
                      view dgate, view dup);

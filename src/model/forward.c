@@ -150,6 +150,19 @@ static void sub_norm_input(forward *f, view x, view gamma, int64_t tokens, int64
         op_quantise(f->be, x, tokens, n, f->q8);
 }
 
+/* The gated unit as the input of the projection back. */
+static void glu_input(forward *f, int64_t layer, int64_t tokens, const layer_acts *acts) {
+    const config *c = &f->m->cfg;
+    view gamma = f->m->layers[layer].ffn_sub_norm;
+    if (c->sub_norms && !f->smooth) {
+        op_glu_rmsnorm_quantise(f->be, c->act, acts->gate, acts->up, gamma, tokens, c->ffn,
+                                c->norm_epsilon, acts->glu, acts->glu_norm, f->q8);
+        return;
+    }
+    op_glu(f->be, c->act, acts->gate, acts->up, tokens * c->ffn, acts->glu);
+    sub_norm_input(f, acts->glu, gamma, tokens, c->ffn, acts->glu_norm);
+}
+
 /* y = W x + adapters; x's rounded form is in f->q8. */
 static void project(forward *f, int64_t layer, target t, int64_t tokens, view x, view y,
                     const layer_acts *acts) {
@@ -180,8 +193,6 @@ static void forward_attention(forward *f, const token_batch *b, const layer_acts
     int64_t tokens = b->tokens, kv_width = c->kv_heads * c->head_dim;
     op_rope(f->be, acts->q, b->positions, f->rope, tokens, c->heads, c->head_dim,
             c->rope_interleaved, false);
-    op_rope(f->be, acts->k, b->positions, f->rope, tokens, c->kv_heads, c->head_dim,
-            c->rope_interleaved, false);
     attention_args args = {.q = acts->q,
                            .k = acts->k,
                            .v = acts->v,
@@ -196,11 +207,15 @@ static void forward_attention(forward *f, const token_batch *b, const layer_acts
                            .scale = 1.0f / sqrtf((float)c->head_dim),
                            .grade = forward_precision(f)};
     if (cache) {
-        op_scatter(f->be, acts->k, b->last, tokens, kv_width, cache->k, cache->keys);
+        op_rope_scatter(f->be, acts->k, b->positions, f->rope, tokens, c->kv_heads, c->head_dim,
+                        c->rope_interleaved, b->last, cache->k, cache->keys);
         op_scatter(f->be, acts->v, b->last, tokens, kv_width, cache->v, cache->keys);
         args.k = cache->k;
         args.v = cache->v;
         args.keys = cache->keys;
+    } else {
+        op_rope(f->be, acts->k, b->positions, f->rope, tokens, c->kv_heads, c->head_dim,
+                c->rope_interleaved, false);
     }
     op_attention(f->be, &args);
 }
@@ -226,8 +241,7 @@ void forward_layer(forward *f, int64_t layer, const token_batch *b, const layer_
     norm_input(f, acts->mid, w->ffn_norm, tokens, c->hidden, acts->norm2);
     project(f, layer, TARGET_GATE, tokens, acts->norm2, acts->gate, acts);
     project(f, layer, TARGET_UP, tokens, acts->norm2, acts->up, acts);
-    op_glu(f->be, c->act, acts->gate, acts->up, tokens * c->ffn, acts->glu);
-    sub_norm_input(f, acts->glu, w->ffn_sub_norm, tokens, c->ffn, acts->glu_norm);
+    glu_input(f, layer, tokens, acts);
     project_add(f, layer, TARGET_DOWN, tokens, acts->glu_norm, acts->mid, out, acts);
 }
 

@@ -165,6 +165,13 @@ static void planes_case(pair *p) {
     }
 }
 
+static void same_words(pair *p, const operand *a, const operand *b, int64_t words) {
+    char *one = pair_read(p, a, 1), *two = pair_read(p, b, 1);
+    assert_memory_equal(one, two, (size_t)words * 4);
+    free(one);
+    free(two);
+}
+
 /* The norm and its rounding in one dispatch give what two give. */
 static void fused_case(pair *p) {
     EACH(s, shapes) {
@@ -179,10 +186,35 @@ static void fused_case(pair *p) {
         vk_quantise(be, y[0].at[1], tokens, n, q8[0].at[1]);
         vk_rmsnorm_quantise(be, x.at[1], gamma.at[1], tokens, n, 1e-5f, y[1].at[1], q8[1].at[1]);
         pair_submit(p);
-        char *two = pair_read(p, &q8[0], 1), *one = pair_read(p, &q8[1], 1);
-        assert_memory_equal(one, two, words * 4);
-        free(two);
-        free(one);
+        same_words(p, &q8[0], &q8[1], words);
+        pair_clear(p);
+    }
+}
+
+/* So do the gated unit, its norm and the rounding. */
+static void fused_glu_case(pair *p) {
+    EACH(s, shapes) {
+        int64_t tokens = shapes[s].tokens, n = shapes[s].n, count = tokens * n;
+        int64_t words = (int64_t)quantised_bytes(tokens, n) / 4;
+        operand gate = pair_random(p, count, 3), up = pair_random(p, count, 2);
+        operand gamma = pair_random(p, n, 2), unit[2], y[2], q8[2];
+        backend *be = p->be[1];
+        for (int i = 0; i < 2; i++) {
+            unit[i] = pair_words(p, NULL, count);
+            y[i] = pair_words(p, NULL, count);
+            q8[i] = pair_words(p, NULL, words);
+        }
+        activation act = s % 2 ? ACTIVATION_SILU : ACTIVATION_RELU2;
+        pair_begin(p);
+        vk_glu(be, act, gate.at[1], up.at[1], count, unit[0].at[1]);
+        vk_rmsnorm_quantise(be, unit[0].at[1], gamma.at[1], tokens, n, 1e-5f, y[0].at[1],
+                            q8[0].at[1]);
+        vk_glu_rmsnorm_quantise(be, act, gate.at[1], up.at[1], gamma.at[1], tokens, n, 1e-5f,
+                                unit[1].at[1], y[1].at[1], q8[1].at[1]);
+        pair_submit(p);
+        same_words(p, &unit[0], &unit[1], count);
+        same_words(p, &y[0], &y[1], count);
+        same_words(p, &q8[0], &q8[1], words);
         pair_clear(p);
     }
 }
@@ -265,7 +297,8 @@ static void rope_case(pair *p) {
                                        {100, 40, 80, 5000}};
     EACH(k, sizes) {
         int64_t tokens = sizes[k][0], heads = sizes[k][1], d = sizes[k][2], all = sizes[k][3];
-        int32_t positions[100];
+        int32_t positions[100], to[100];
+        for (int t = 0; t < tokens; t++) to[t] = (int32_t)(2 * (tokens - 1 - t) + 1);
         for (int t = 0; t < tokens; t++)
             positions[t] = (int32_t)rng_below(5, (uint64_t)t, (uint64_t)all);
         positions[0] = (int32_t)all - 1;
@@ -275,6 +308,11 @@ static void rope_case(pair *p) {
             PAIR_RUN(p, op_rope(be, x.at[i], position.at[i], table.at[i], tokens, heads, d,
                                 mode % 2 != 0, mode / 2 != 0));
             pair_close(p, "rope", &x, tokens * heads * d, 4);
+            if (mode / 2) continue;
+            operand y = pair_random(p, 2 * tokens * heads * d, 2), from = pair_words(p, to, tokens);
+            PAIR_RUN(p, op_rope_scatter(be, x.at[i], position.at[i], table.at[i], tokens, heads, d,
+                                        mode != 0, from.at[i], y.at[i], 2 * tokens));
+            pair_close(p, "rope_scatter", &y, 2 * tokens * heads * d, 8);
         }
         pair_clear(p);
     }
@@ -430,6 +468,7 @@ const pair_check rows_checks[] = {
 #ifdef WEFT_VULKAN
     {"planes", planes_case, CHECK_WHOLE | CHECK_WINDOWS},
     {"fused", fused_case, CHECK_WHOLE | CHECK_WINDOWS},
+    {"fused_glu", fused_glu_case, CHECK_WHOLE | CHECK_WINDOWS},
 #endif
     {"embed", embed_case, CHECK_WHOLE | CHECK_WINDOWS},
     {"move", move_case, CHECK_WHOLE | CHECK_WINDOWS},
