@@ -1,6 +1,7 @@
 /* Settings of a run that fit a limit of memory. They are tried in the order of what they cost:
- * smaller micro-batches first, which cost little; then layers computed twice, about a third of the
- * speed; then weights packed tightly; last a shorter context, which changes what is learnt. */
+ * smaller micro-batches first, which cost a CPU little; then layers computed twice, up to a quarter
+ * of the speed; then weights packed tightly; last a shorter context, which changes what is learnt.
+ */
 #include "weft_plan.h"
 
 #include "backend/backend_scratch.h"
@@ -83,8 +84,15 @@ static bool try_choice(search *s, plan_choice choice) {
     return true;
 }
 
+/* With activations kept, and with layers computed twice, where that is wished. */
+static bool try_layers(search *s, plan_choice choice, bool kept, bool twice) {
+    if (kept && s->wishes->recompute != WEFT_RECOMPUTE_ON && try_choice(s, choice)) return true;
+    choice.recompute = true;
+    return twice && s->wishes->recompute != WEFT_RECOMPUTE_OFF && try_choice(s, choice);
+}
+
 /* Micro-batches smaller and smaller, as many more a step. */
-static bool try_batches(search *s, plan_choice choice) {
+static bool try_batches(search *s, plan_choice choice, bool kept, bool twice) {
     int64_t asked = s->wishes->batch_tokens, last = 0;
     if (asked < s->p->longest && !s->wishes->keep_batch) asked = s->p->longest;
     int64_t floor = choice.longest > BATCH_LEAST ? choice.longest : BATCH_LEAST;
@@ -96,19 +104,16 @@ static bool try_batches(search *s, plan_choice choice) {
         choice.micro_tokens = last = micro;
         choice.accumulate = (s->step_tokens + micro / 2) / micro;
         if (choice.accumulate < 1) choice.accumulate = 1;
-        if (try_choice(s, choice)) return true;
+        if (try_layers(s, choice, kept, twice)) return true;
         if (s->wishes->keep_batch) break;
     }
     return false;
 }
 
+/* Small micro-batches cost a CPU less than computing twice, and a GPU more. */
 static bool try_recompute(search *s, plan_choice choice) {
-    for (int twice = 0; twice <= 1; twice++) {
-        if (s->wishes->recompute == (twice ? WEFT_RECOMPUTE_OFF : WEFT_RECOMPUTE_ON)) continue;
-        choice.recompute = twice;
-        if (try_batches(s, choice)) return true;
-    }
-    return false;
+    if (s->p->base->on_gpu) return try_batches(s, choice, true, true);
+    return try_batches(s, choice, true, false) || try_batches(s, choice, false, true);
 }
 
 static bool try_packings(search *s, plan_choice choice) {
