@@ -332,6 +332,8 @@ static void test_machine_facts(void **state) {
     uint64_t before = os_clock_ns();
     assert_true(os_clock_ns() >= before);
     assert_true(os_memory_bytes() > (1u << 20));
+    assert_true(os_free_memory_bytes() > (1u << 20));
+    assert_true(os_free_memory_bytes() <= os_memory_bytes());
     assert_true(os_peak_rss_bytes() >= 100000);
     assert_true(os_rss_bytes() >= 100000);
 }
