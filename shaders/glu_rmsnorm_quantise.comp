@@ -4,11 +4,12 @@
 #extension GL_GOOGLE_include_directive : require
 #define PUSH uint rows; uint n; float eps;
 #include "weft.glsl"
+#define WHOLE_VECTORS true
 #include "team.glsl"
 #include "rounding.glsl"
 #include "activation.glsl"
 
-layout(constant_id = 3) const uint ACTIVATION = 0;
+layout(constant_id = 4) const uint ACTIVATION = 0;
 
 VALUES(0, gate)
 VALUES(1, up)

@@ -3,6 +3,7 @@
 #extension GL_GOOGLE_include_directive : require
 #define PUSH uint rows; uint n; float eps;
 #include "weft.glsl"
+#define WHOLE_VECTORS true
 #include "team.glsl"
 
 VALUES(0, x)

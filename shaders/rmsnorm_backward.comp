@@ -3,9 +3,10 @@
 #extension GL_GOOGLE_include_directive : require
 #define PUSH uint rows; uint n; float eps;
 #include "weft.glsl"
+#define WHOLE_VECTORS true
 #include "team.glsl"
 
-layout(constant_id = 3) const uint ADD = 0;
+layout(constant_id = 4) const uint ADD = 0;
 
 VALUES(0, x)
 VALUES(1, gamma)

@@ -21,26 +21,29 @@ layout(constant_id = 2) const uint TEAM = 1;
         NAME##_of[i] = v;                                                                  \
         barrier();                                                                         \
         if (LANE < TEAM_PARTS) {                                                           \
-            for (uint other = TEAM_PARTS; other < TEAM; other += TEAM_PARTS)               \
-                v = COMBINE(v, NAME##_of[i + other]);                                      \
+            [[unroll]] for (uint k = 1; k < GROUP_MAX / 16; k++)                           \
+                if (k * TEAM_PARTS < TEAM) v = COMBINE(v, NAME##_of[i + k * TEAM_PARTS]);  \
             NAME##_of[i] = v;                                                              \
         }                                                                                  \
         barrier();                                                                         \
         T all = NAME##_of[first];                                                          \
-        for (uint other = 1; other < TEAM_PARTS; other++)                                  \
-            all = COMBINE(all, NAME##_of[first + other]);                                  \
+        [[unroll]] for (uint k = 1; k < 16; k++)                                           \
+            if (k < TEAM_PARTS) all = COMBINE(all, NAME##_of[first + k]);                  \
         return all;                                                                        \
     }
 
-// Vectors of a row that an invocation keeps in registers between passes; it reads the rest again.
+// Vectors of a row that an invocation keeps in registers between passes, at most HELD; it reads the
+// rest again. No more code than that is made: a device fetches it anew for each token.
+layout(constant_id = 3) const uint EACH = 8; // vectors of an invocation
 #define HELD 8u
 // Runs BODY for each vector i of the invocation, j its place among those held.
 #define EACH_HELD(BODY)                                                                    \
     [[unroll]] for (uint j = 0; j < HELD; j++) {                                           \
         uint i = LANE + j * TEAM;                                                          \
-        if (i < fours) BODY                                                                \
+        if (j < EACH && i < fours) BODY                                                    \
     }
 #define EACH_OTHER(BODY)                                                                   \
-    for (uint i = LANE + HELD * TEAM; i < fours; i += TEAM) BODY
+    if (EACH > HELD)                                                                       \
+        for (uint i = LANE + HELD * TEAM; i < fours; i += TEAM) BODY
 
 #define PLUS(a, b) ((a) + (b))

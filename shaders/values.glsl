@@ -8,6 +8,12 @@
 #ifndef VALUES_GLSL
 #define VALUES_GLSL
 
+// Defined as true where VECTOR also says that n is a multiple of 4: then there is no rest to be
+// moved one by one, and a shader that runs once has less code to fetch.
+#ifndef WHOLE_VECTORS
+#define WHOLE_VECTORS false
+#endif
+
 layout(constant_id = 0) const uint VECTOR = 0;
 
 #define VALUES(B, X) VALUES_READ(B, X, readonly)
@@ -16,6 +22,7 @@ layout(constant_id = 0) const uint VECTOR = 0;
     layout(set = 0, binding = B) ACCESS buffer X##_vector { vec4 X##_4[]; };               \
     vec4 X##_read(uint first, uint i, uint n) {                                            \
         uint at = BASE(B) + first + 4 * i;                                                 \
+        if (VECTOR != 0 && WHOLE_VECTORS) return 4 * i < n ? X##_4[at / 4] : vec4(0);      \
         if (VECTOR != 0 && 4 * i + 3 < n) return X##_4[at / 4];                            \
         vec4 v = vec4(0);                                                                  \
         if (4 * i + 0 < n) v.x = X##_1[at + 0];                                            \
@@ -29,7 +36,9 @@ layout(constant_id = 0) const uint VECTOR = 0;
     VALUES_READ(B, X, )                                                                    \
     void X##_write(uint first, uint i, uint n, vec4 v) {                                   \
         uint at = BASE(B) + first + 4 * i;                                                 \
-        if (VECTOR != 0 && 4 * i + 3 < n) {                                                \
+        if (VECTOR != 0 && WHOLE_VECTORS) {                                                \
+            if (4 * i < n) X##_4[at / 4] = v;                                              \
+        } else if (VECTOR != 0 && 4 * i + 3 < n) {                                         \
             X##_4[at / 4] = v;                                                             \
         } else {                                                                           \
             if (4 * i + 0 < n) X##_1[at + 0] = v.x;                                        \

@@ -14,7 +14,7 @@ static int64_t min_i64(int64_t a, int64_t b) {
 
 /* ---- a team of invocations a row ---- */
 
-/* Constants 0 to 2 of shaders/team.glsl for rows of n values; returns the rows of a work group. */
+/* Constants 0 to 3 of shaders/team.glsl for rows of n values; returns the rows of a work group. */
 static uint32_t team_constants(vk_sweep *s, int64_t n) {
     int64_t fours = (n + 3) / 4;
     uint32_t group = VK_SWEEP_GROUP, team = 1, most = vk_limits_of(s->vk)->invocations;
@@ -25,6 +25,7 @@ static uint32_t team_constants(vk_sweep *s, int64_t n) {
     vk_sweep_constant(s, n % 4 == 0 && vk_sweep_vectors(s));
     vk_sweep_constant(s, group);
     vk_sweep_constant(s, team);
+    vk_sweep_constant(s, (uint32_t)((fours - 1) / team + 1));
     return group / team;
 }
 
