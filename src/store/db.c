@@ -208,11 +208,18 @@ static int check_version(weft_store *s, int64_t *version, weft_error *err) {
                    s->path, (long long)*version, VERSION);
 }
 
+/* In one transaction: between two reads of its own another process could make the tables, and the
+ * file would look like neither an empty nor a weft one. */
+static int read_version(weft_store *s, int64_t *version, weft_error *err) {
+    TRY(execute(s, "BEGIN", err));
+    return db_end(s, check_version(s, version, err), err);
+}
+
 /* Another process may have moved the tables on while this one waited for its turn. */
 static int migrate(weft_store *s, weft_error *err) {
     int64_t version;
     char set[48];
-    TRY(check_version(s, &version, err));
+    TRY(read_version(s, &version, err));
     if (version == VERSION) return WEFT_OK;
     TRY(db_begin(s, err));
     int rc = check_version(s, &version, err);
@@ -232,6 +239,20 @@ static int make_file(const weft_store *s, weft_error *err) {
     return WEFT_OK;
 }
 
+/* The switch reads the file and then asks to write it: SQLite does not wait where two processes do
+ * so at once, but refuses one of them, since each would wait for the other. That one lets go of the
+ * file and asks again; it then waits, or finds the switch done. */
+static int use_log(weft_store *s, weft_error *err) {
+    const char *sql = "PRAGMA journal_mode = WAL";
+    uint64_t end_ns = os_clock_ns() + BUSY_MS * UINT64_C(1000000);
+    int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    while ((rc & 0xff) == SQLITE_BUSY && os_clock_ns() < end_ns) {
+        os_sleep_ns(5000000);
+        rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    }
+    return rc ? db_fail(s, err) : WEFT_OK;
+}
+
 static int open_db(weft_store *s, weft_error *err) {
     char root[1024];
     TRY(store_root(root, sizeof root, err));
@@ -241,9 +262,10 @@ static int open_db(weft_store *s, weft_error *err) {
     if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE, NULL)) return db_fail(s, err);
     sqlite3_busy_timeout(s->db, BUSY_MS);
     sqlite3_extended_result_codes(s->db, 1);
+    TRY(use_log(s, err));
     TRY(execute(s,
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF",
+                "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
+                "PRAGMA trusted_schema = OFF",
                 err));
     return migrate(s, err);
 }
