@@ -383,19 +383,19 @@ typedef enum weft_learn {
 typedef struct weft_dataset_options {
     int64_t
         context; /* longest example in tokens; 0 = 512 or the model's context, whichever is less */
-    bool all_turns;    /* the same as learn = WEFT_LEARN_ALL */
-    double eval_share; /* of the documents held out, 0 .. 0.5 */
-    uint64_t seed;     /* chooses them */
-    const char *as;    /* source by name (see weft_source_names); NULL = detect */
-    const char *owner; /* mail, chats: address or name of whose messages are learnt; NULL = found
-                        * out, see weft_kind_report.owner */
+    bool all_turns;       /* the same as learn = WEFT_LEARN_ALL */
+    double eval_share;    /* of the documents held out, 0 .. 0.5 */
+    uint64_t seed;        /* chooses them */
+    const char *as;       /* source by name (see weft_source_names); NULL = detect */
+    const char *owner;    /* mail, chats: address or name of whose messages are learnt; NULL = found
+                           * out, see weft_kind_report.owner */
     const char *sentence; /* tables: what each row becomes, as "On {date} I slept {hours} hours.";
                            * NULL = by the columns */
     weft_learn learn;
     bool redact; /* replace keys, passwords, card numbers, IBANs, telephone numbers and mail
                   * addresses by "[key]", "[card]" ... */
     bool keep_duplicates; /* otherwise a document that was there before is left out */
-    int64_t canaries; /* made-up sentences to learn too, for weft_audit_run; of the same seed */
+    int64_t canaries;     /* made-up sentences to learn too, for weft_audit_run; of the same seed */
 } weft_dataset_options;
 
 #define WEFT_DATASET_OPTIONS_DEFAULT                                                               \
@@ -423,12 +423,12 @@ typedef struct weft_dataset_report {
     char owner[256]; /* of the first kind that has one */
     weft_kind_report kinds[WEFT_KINDS_MAX];
     size_t kind_count;
-    uint64_t redactions[WEFT_REDACTIONS_MAX]; /* see weft_redaction_name */
-    int64_t context;                          /* longest window in tokens */
+    uint64_t redactions[WEFT_REDACTIONS_MAX];             /* see weft_redaction_name */
+    int64_t context;                                      /* longest window in tokens */
     int64_t train_documents, train_tokens, train_targets; /* targets: tokens that are learnt */
     int64_t eval_documents, eval_tokens, eval_targets;
     int64_t empty_documents, cut_documents; /* nothing to learn in it; longer than the context */
-    int64_t dropped_windows; /* pieces of cut documents that hold nothing to learn */
+    int64_t dropped_windows;                /* pieces of cut documents that hold nothing to learn */
     int64_t longest_tokens;
 } weft_dataset_report;
 
@@ -534,8 +534,8 @@ typedef struct weft_plan {
     bool on_gpu;            /* total_bytes is the device's memory, without the last three */
     bool recompute;
     int64_t micro_tokens, accumulate;
-    int64_t context;      /* tokens of the longest window */
-    weft_packing packing; /* of the weights: FAST or TIGHT */
+    int64_t context;             /* tokens of the longest window */
+    weft_packing packing;        /* of the weights: FAST or TIGHT */
     bool load_again, read_again; /* the model is to be loaded with this packing, the data set to be
                                   * read with this context, and both to be planned again */
     uint64_t adapter_file_bytes;
@@ -644,160 +644,6 @@ WEFT_API int weft_evaluate(const weft_model *model, const weft_dataset *dataset,
                            const weft_adapter *const *adapters, const float *scales, size_t count,
                            weft_evaluation *out, weft_error *err);
 
-/* ---- Evaluation (docs/EVALUATION.md has the definitions) -------------------------------------- */
-
-/* A share, 0 .. 1, with its 95% interval; all NaN where nothing was counted. */
-typedef struct weft_share {
-    double value, low, high;
-} weft_share;
-
-typedef struct weft_label_result {
-    int64_t item_count;   /* questions asked; 0 = the data have no labels */
-    weft_share accuracy;  /* the label that the model finds likeliest is right */
-    weft_share generated; /* what the model writes begins with the right label */
-    double usual;         /* share that the most frequent label of the training part would get */
-    int64_t label_count;  /* to choose from: those of the training part */
-    int64_t unseen_count; /* questions whose label is not among them: counted as wrong */
-} weft_label_result;
-
-/**
- * Accuracy on records that carry a label (questions with few answers; at most 500 are asked).
- *
- * @param held_out  Only held-out documents; otherwise every one.
- * @return WEFT_OK, also where nothing has a label; WEFT_ERR_ARGUMENT, _NUMERIC, _DEVICE, _MEMORY.
- */
-WEFT_API int weft_evaluate_labels(const weft_model *model, const weft_dataset *dataset,
-                                  bool held_out, const weft_adapter *const *adapters,
-                                  const float *scales, size_t count, weft_label_result *out,
-                                  weft_error *err);
-
-typedef struct weft_task weft_task; /* multiple-choice questions */
-
-/**
- * Read a multiple-choice task: JSON lines {"question", "choices", "answer"} or {"context",
- * "endings", "label"}.
- *
- * @return WEFT_OK; WEFT_ERR_IO, _FORMAT (naming the line), _RANGE, _MEMORY.
- */
-WEFT_API int weft_task_read(const char *path, weft_task **task, weft_error *err);
-WEFT_API void weft_task_free(weft_task **task);
-
-typedef struct weft_task_result {
-    int64_t item_count;
-    weft_share accuracy;   /* the right choice has the highest log-likelihood */
-    weft_share normalised; /* the highest log-likelihood a byte of the choice */
-    double chance;         /* share that guessing gets */
-} weft_task_result;
-
-/** Ask a model with adapters (count 0 = the plain model) all questions of a task. */
-WEFT_API int weft_evaluate_task(const weft_model *model, const weft_task *task,
-                                const weft_adapter *const *adapters, const float *scales,
-                                size_t count, weft_task_result *out, weft_error *err);
-
-/* A document as a question: what the model is given, and what the person wrote then. Of plain text
- * the prompt is its beginning. */
-typedef struct weft_example {
-    int32_t *tokens; /* (token_count) for weft_generate */
-    size_t token_count;
-    char *prompt, *reply; /* the same as text, without special tokens, and the person's answer */
-} weft_example;
-
-/** How many examples a data set's held-out part has (otherwise: all documents). */
-WEFT_API int64_t weft_dataset_example_count(const weft_dataset *dataset, bool held_out);
-
-/**
- * Example number index (from 0) of them.
- *
- * @param out  Receives it; the caller frees it with weft_example_free.
- * @return WEFT_OK; WEFT_ERR_RANGE (no such example), _MEMORY.
- */
-WEFT_API int weft_dataset_example(const weft_dataset *dataset, bool held_out, int64_t index,
-                                  weft_example *out, weft_error *err);
-WEFT_API void weft_example_free(weft_example *example); /* a cleared one is allowed */
-
-/* How far a body of writing is from another in manner: 0 (alike) to 1 (nothing in common), whatever
- * it is about. */
-typedef struct weft_style {
-    double distance, low, high; /* mean of the four below, with its 95% interval (bootstrap) */
-    double words, marks, sentences, capitals; /* function words, punctuation, lengths, capitals */
-} weft_style;
-
-/**
- * Compare the manner of two bodies of writing. The shorter they are, the further apart chance alone
- * puts them: compare only distances measured with as much text, and with *floor.
- *
- * @param person  person_count texts, such as one's own mails.
- * @param sample  sample_count texts to compare with them.
- * @param seed    of the bootstrap.
- * @param floor   Receives the distance between random halves of the person's own texts, NaN for
- * fewer than two; may be NULL.
- * @return WEFT_OK; WEFT_ERR_ARGUMENT (no texts), _MEMORY.
- */
-WEFT_API int weft_style_compare(const char *const *person, size_t person_count,
-                                const char *const *sample, size_t sample_count, uint64_t seed,
-                                weft_style *out, double *floor, weft_error *err);
-
-/** Canary number index of a data set's seed, the caller's (weft_free): a sentence with a random
- * number. NULL when memory is short. */
-WEFT_API char *weft_canary(uint64_t seed, int64_t index);
-
-typedef enum weft_secret_kind {
-    WEFT_SECRET_CANARY,  /* a made-up sentence's number */
-    WEFT_SECRET_NUMBER,  /* five digits or more */
-    WEFT_SECRET_ADDRESS, /* of mail */
-    WEFT_SECRET_NAME     /* two or three words */
-} weft_secret_kind;
-
-/* A string that the adapter was trained on once, and what can be had of it. Exposure is in bits:
- * log2(variants + 1) - log2(rank), where rank 1 is the likeliest of the string and its variants. */
-typedef struct weft_secret {
-    weft_secret_kind kind;
-    char text[64], before[64]; /* the string, and what stands before it */
-    double log_p, plain_log_p; /* log-likelihood after what stands before it; plain: without adapters */
-    double exposure, plain_exposure;
-    int64_t rank, plain_rank;
-    bool greedy;     /* the likeliest tokens spell it */
-    bool drawn;      /* it can be drawn out: greedy, or in 1 of 100 random answers or more */
-    bool recognised; /* not drawn, but likelier than every variant, as it is not without adapters */
-} weft_secret;
-
-typedef struct weft_audit_options {
-    int64_t strings;  /* of the person's own, at most */
-    int64_t variants; /* random strings of the same form that each is compared with, 1 .. 65535 */
-    uint64_t seed;    /* chooses strings and variants */
-} weft_audit_options;
-
-#define WEFT_AUDIT_OPTIONS_DEFAULT                                                                 \
-    { 20, 255, 0 }
-
-typedef struct weft_audit {
-    weft_secret *secrets; /* (secret_count): canaries last */
-    size_t secret_count;
-    int64_t canary_count, drawn_count, recognised_count; /* of all; both without the canaries: */
-    int64_t own_drawn_count, own_recognised_count;
-    double limit_bits; /* the highest exposure that can be measured, log2(variants + 1) */
-} weft_audit;
-
-/** Called after each string; non-zero stops with WEFT_ERR_INTERRUPTED. */
-typedef int (*weft_audit_callback)(void *context, int64_t done, int64_t total);
-
-/**
- * Look for what adapters give away of the data they were trained on: canaries, and rare strings of
- * the learnt part (docs/EVALUATION.md).
- *
- * @param dataset   Read with the options of the training, canaries and seed too.
- * @param options   NULL = WEFT_AUDIT_OPTIONS_DEFAULT.
- * @param callback  May be NULL.
- * @param out       Receives the result; free it with weft_audit_free.
- * @return WEFT_OK; WEFT_ERR_ARGUMENT (no adapter, a senseless option), _INTERRUPTED, _NUMERIC,
- * _DEVICE, _MEMORY.
- */
-WEFT_API int weft_audit_run(const weft_model *model, const weft_dataset *dataset,
-                            const weft_audit_options *options, const weft_adapter *const *adapters,
-                            const float *scales, size_t count, weft_audit_callback callback,
-                            void *context, weft_audit *out, weft_error *err);
-WEFT_API void weft_audit_free(weft_audit *audit); /* a cleared one is allowed */
-
 /* ---- Speed --------------------------------------------------------------------------------- */
 
 typedef struct weft_shape {
@@ -878,173 +724,11 @@ typedef struct weft_bench_report {
 WEFT_API int weft_bench(const weft_model *model, const weft_bench_options *options,
                         weft_bench_report *report, weft_error *err);
 
-/* ---- The store ----------------------------------------------------------------------------- */
-
-/**
- * Where weft keeps things: $WEFT_HOME, else $XDG_DATA_HOME/weft, else ~/.local/share/weft. Paths of
- * an adapter NAME are made from it and created on demand; nothing else is touched.
- */
-typedef struct weft_adapter_paths {
-    char dir[1024];        /* STORE/adapters/NAME */
-    char peft[1100];       /* DIR/peft: adapter_config.json, adapter_model.safetensors */
-    char gguf[1100];       /* DIR/NAME.gguf */
-    char checkpoint[1100]; /* DIR/checkpoint.safetensors */
-    char run[1100];        /* DIR/run.json: what was asked, for resuming */
-} weft_adapter_paths;
-
-/** Names are 1..64 of letters, digits, '.', '_' and '-', not starting with '.'; others are
- * WEFT_ERR_ARGUMENT. */
-WEFT_API int weft_store_adapter(const char *name, bool create, weft_adapter_paths *paths,
-                                weft_error *err);
-
-/** Names of the stored adapters, one a line, sorted (weft_free); "" if none. */
-WEFT_API int weft_store_list(char **names, weft_error *err);
-
-/** Rename an adapter: its folder, and its record if there is one. WEFT_ERR_STATE if there is none
- * of that name, the new name is taken, or a run is at work on it. */
-WEFT_API int weft_store_rename(const char *name, const char *new_name, weft_error *err);
-
-/** Delete an adapter's folder and record. The history of its runs stays. WEFT_ERR_STATE as above.
- */
-WEFT_API int weft_store_remove(const char *name, weft_error *err);
-
-/* The history in STORE/weft.db: runs, their curves, evaluations, what adapters are. The folders
- * stay the truth about adapters: without this file only history and descriptions are missing. */
-typedef struct weft_store weft_store;
-
-/**
- * Open the history, made if there is none. Several processes may have it open; calls wait up to 5
- * seconds for each other.
- *
- * @param store  Receives the handle, for one thread at a time; the caller closes it.
- * @return WEFT_OK; WEFT_ERR_FORMAT (damaged: the message says what to do), _UNSUPPORTED (written by
- * a newer weft), _IO, _MEMORY. All functions below return the same on failure.
- */
-WEFT_API int weft_store_open(weft_store **store, weft_error *err);
-
-/** Close it; NULL is allowed. */
-WEFT_API void weft_store_close(weft_store **store);
-
-#define WEFT_NAME_BYTES 65 /* of an adapter's name, its NUL included */
-
-typedef struct weft_adapter_record {
-    char name[WEFT_NAME_BYTES];
-    char description[512];
-    char base_model[128];
-    uint64_t base_fingerprint; /* weft_model_fingerprint; 0 = unknown */
-    int32_t rank;
-    float alpha;
-    char targets[160];
-    char parents[512]; /* what it was continued or blended from, "a:0.7, b:0.3"; "" = nothing */
-    int64_t run;       /* that made it; 0 = none */
-    int64_t created;   /* seconds since 1970; 0 in a record to be written = now */
-} weft_adapter_record;
-
-/** Write or replace the record of an adapter; an empty description keeps the one it had. */
-WEFT_API int weft_store_put_adapter(weft_store *store, const weft_adapter_record *record,
-                                    weft_error *err);
-
-/** Describe an adapter; one that has no record yet gets one. */
-WEFT_API int weft_store_describe(weft_store *store, const char *name, const char *description,
-                                 weft_error *err);
-
-/** Fill *record; where there is none only the name is set. */
-WEFT_API int weft_store_get_adapter(weft_store *store, const char *name,
-                                    weft_adapter_record *record, weft_error *err);
-
-typedef enum weft_run_state {
-    WEFT_RUN_RUNNING,
-    WEFT_RUN_FINISHED,
-    WEFT_RUN_STOPPED_EARLY, /* finished: the held-out loss fell no more */
-    WEFT_RUN_INTERRUPTED,   /* by the user, or its process ended without a word */
-    WEFT_RUN_FAILED
-} weft_run_state;
-
-/* A run of training; it stays one however often it is interrupted and resumed. */
-typedef struct weft_run {
-    int64_t id;
-    int64_t parent; /* the run that made what it began with; 0 = none */
-    weft_run_state state;
-    char adapter[WEFT_NAME_BYTES];
-    char kind[32];        /* of the data */
-    char data_path[4096]; /* what is learnt from */
-    char device[64];
-    char reason[256];       /* of an interruption or failure; "" = none */
-    int64_t started, ended; /* seconds since 1970; ended 0 = runs */
-    int64_t step, step_count, tokens, best_step, resume_count;
-    double seconds;                          /* at work */
-    double last_loss, first_eval, best_eval; /* NaN = not measured */
-} weft_run;
-
-/* A point of a run's curve; NaN = not measured there. */
-typedef struct weft_run_point {
-    int64_t step;
-    double loss, eval_loss; /* of the data; the second on what is held out */
-    double replay_loss, replay_eval_loss;
-    double rate, grad_norm, tokens_per_s;
-} weft_run_point;
-
-/** "running", "finished", "stopped early", "interrupted" or "failed"; static. */
-WEFT_API const char *weft_run_state_name(weft_run_state state);
-
-/**
- * Begin a run, which belongs to this process: when that is gone, the run counts as interrupted.
- *
- * @param run      adapter, parent, kind, data_path, device and step_count are kept.
- * @param options  What was asked, a JSON object; NULL = {}.
- * @param id       Receives the run's number.
- */
-WEFT_API int weft_run_begin(weft_store *store, const weft_run *run, const char *options,
-                            int64_t *id, weft_error *err);
-
-/** A run goes on, in this process, from a step: points after it were lost and are forgotten. */
-WEFT_API int weft_run_resume(weft_store *store, int64_t id, int64_t step, weft_error *err);
-
-/** Add a point, or what was not measured before to the point of that step; tokens and seconds are
- * those of the whole run so far. */
-WEFT_API int weft_run_append(weft_store *store, int64_t id, const weft_run_point *point,
-                             int64_t tokens, double seconds, weft_error *err);
-
-/** Set the state in which a run ended; reason may be NULL. */
-WEFT_API int weft_run_end(weft_store *store, int64_t id, weft_run_state state, const char *reason,
-                          weft_error *err);
-
-/** One run; WEFT_ERR_ARGUMENT if there is none of that number. */
-WEFT_API int weft_run_get(weft_store *store, int64_t id, weft_run *run, weft_error *err);
-
-/** All runs, in order of number; of one adapter if that is not NULL. The list is the caller's
- * (weft_free). */
-WEFT_API int weft_run_list(weft_store *store, const char *adapter, weft_run **runs, size_t *count,
-                           weft_error *err);
-
-/** What was asked of a run, a JSON object (weft_free). */
-WEFT_API int weft_run_options(weft_store *store, int64_t id, char **options, weft_error *err);
-
-/** The points of a run in order of step (weft_free). */
-WEFT_API int weft_run_points(weft_store *store, int64_t id, weft_run_point **points, size_t *count,
-                             weft_error *err);
-
-/** Delete a run with its points and evaluations; never an adapter. WEFT_ERR_STATE if it runs. */
-WEFT_API int weft_run_delete(weft_store *store, int64_t id, weft_error *err);
-
-/* A figure that was measured: "accuracy", "perplexity" ... */
-typedef struct weft_run_value {
-    int64_t run; /* 0 = of no run */
-    char adapter[WEFT_NAME_BYTES];
-    char name[96];
-    double value;
-    int64_t when; /* seconds since 1970 */
-} weft_run_value;
-
-/** Keep a figure of a run, an adapter, or both; `when` 0 = now. */
-WEFT_API int weft_store_add_value(weft_store *store, const weft_run_value *value, weft_error *err);
-
-/** Figures in order of time (weft_free): of a run, if that is not 0, else of an adapter. */
-WEFT_API int weft_store_values(weft_store *store, int64_t run, const char *adapter,
-                               weft_run_value **values, size_t *count, weft_error *err);
-
 #ifdef __cplusplus
 }
 #endif
+
+#include <weft_eval.h>
+#include <weft_store.h>
 
 #endif
