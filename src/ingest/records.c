@@ -106,8 +106,11 @@ static size_t find_date(const records *t) {
 
 /* ---- templates ---- */
 
-/* The length of the placeholder "{name}" at text; *name and *length are its name, trimmed. */
+/* The length of the placeholder "{name}" at text, 0 = none; *name and *length are its name,
+ * trimmed. */
 static size_t placeholder(const char *text, const char **name, size_t *length) {
+    *name = NULL;
+    *length = 0;
     const char *end = *text == '{' ? strpbrk(text + 1, "{}\n") : NULL;
     if (!end || *end != '}') return 0;
     *name = text + 1 + strspn(text + 1, " ");
@@ -171,7 +174,7 @@ static bool fill(const records *t, const char *p, bool in_clause, const bytes *c
     *empty = false;
     while (*p && !(in_clause && *p == ']')) {
         const char *name = "";
-        size_t length = 0, size = placeholder(p, &name, &length);
+        size_t length, size = placeholder(p, &name, &length);
         bool ok = true;
         if (t->clauses && !in_clause && *p == '[') {
             size_t begin = out->size;
