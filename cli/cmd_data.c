@@ -10,30 +10,17 @@
 
 typedef struct data_settings {
     model_settings model;
-    const char *as, *owner, *sentence;
+    reading_settings reading;
     int64_t context, seed, samples;
     double eval_share;
-    int learn; /* a weft_learn */
-    bool redact, keep_duplicates, mask, json;
+    bool mask, json;
 } data_settings;
 
 #define PLACE(member) offsetof(data_settings, member)
 
 static const option_spec data_table[] = {
     {.kind = OPTION_HEADING, .help = "What is read"},
-    {"as", 0, OPTION_TEXT, PLACE(as), "KIND", 0, 0,
-     "read PATH as this kind (mbox, whatsapp, csv, ...); otherwise it is recognised", false},
-    {"owner", 0, OPTION_TEXT, PLACE(owner), "NAME", 0, 0,
-     "mail and chats: whose messages are learnt (an address, or the name in the chat)", false},
-    {"template", 0, OPTION_TEXT, PLACE(sentence), "TEXT", 0, 0,
-     "tables: the sentence that a row becomes", false},
-    {"redact", 0, OPTION_FLAG, PLACE(redact), NULL, 0, 0,
-     "replace keys, passwords, card numbers, IBANs, telephone numbers and mail addresses", false},
-    {"keep-duplicates", 0, OPTION_FLAG, PLACE(keep_duplicates), NULL, 0, 0,
-     "learn a document again that was there before", false},
-    {.kind = OPTION_HEADING, .help = "What is learnt of it"},
-    {"learn", 0, OPTION_CHOICE, PLACE(learn), "assistant|completion|all", 0, 0,
-     "of conversations: the assistant's turns, its last turn, or every turn", false},
+    READING_OPTIONS(data_settings, reading),
     {"context", 'c', OPTION_WHOLE, PLACE(context), "TOKENS", 0, INT32_MAX,
      "longest example; 0 = 512 or the model's, whichever is less", false},
     {"eval-share", 0, OPTION_NUMBER, PLACE(eval_share), "SHARE", 0, 0.5,
@@ -68,15 +55,10 @@ typedef struct data_run {
 } data_run;
 
 static int read_data(data_run *r, const char *path, weft_error *err) {
-    weft_dataset_options options = {.context = r->s.context,
-                                    .eval_share = r->s.eval_share,
-                                    .seed = (uint64_t)r->s.seed,
-                                    .as = r->s.as,
-                                    .owner = r->s.owner,
-                                    .sentence = r->s.sentence,
-                                    .learn = (weft_learn)r->s.learn,
-                                    .redact = r->s.redact,
-                                    .keep_duplicates = r->s.keep_duplicates};
+    weft_dataset_options options = reading_options(&r->s.reading);
+    options.context = r->s.context;
+    options.eval_share = r->s.eval_share;
+    options.seed = (uint64_t)r->s.seed;
     TRY(model_open(&r->s.model, &r->model, r->model_path, err));
     int rc = weft_dataset_read(r->model, path, &options, &r->data, &r->report, err);
     if (rc) learn_show_skips(stderr, &r->report);
@@ -108,8 +90,9 @@ static void show_policy(const data_run *r) {
     int64_t targets = d->train_targets + d->eval_targets, tokens = d->train_tokens + d->eval_tokens;
     char a[REPORT_TEXT * 2], b[REPORT_TEXT * 2], c[REPORT_TEXT * 2];
     printf("%slearnt%s  of conversations %s, of texts everything: %s of %s tokens (%.0f%%)\n",
-           report_bold(stdout), report_plain(stdout), learnt[r->s.learn], report_count(targets, a),
-           report_count(tokens, b), tokens ? 100.0 * (double)targets / (double)tokens : 0);
+           report_bold(stdout), report_plain(stdout), learnt[r->s.reading.learn],
+           report_count(targets, a), report_count(tokens, b),
+           tokens ? 100.0 * (double)targets / (double)tokens : 0);
     printf("  A document longer than %s tokens is cut into windows of that length, and each is\n"
            "  learnt without what came before it: %s cut, %s dropped with nothing to learn.\n",
            report_count(d->context, a), report_plural(d->cut_documents, "document", b),
@@ -161,12 +144,13 @@ static int show_json(const data_run *r, const char *path, int *code, weft_error 
         json_decref(samples);
         return rc;
     }
-    *code = report_json(json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:o, s:o}", "path", path, "model",
-                                  r->model_path, "data", learn_data_json(&r->report), "learn",
-                                  names[r->s.learn], "context", (json_int_t)r->report.context,
-                                  "dropped_windows", (json_int_t)r->report.dropped_windows,
-                                  "lengths", data_lengths_json(&r->lengths), "samples", samples),
-                        false);
+    *code =
+        report_json(json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:o, s:o}", "path", path, "model",
+                              r->model_path, "data", learn_data_json(&r->report), "learn",
+                              names[r->s.reading.learn], "context", (json_int_t)r->report.context,
+                              "dropped_windows", (json_int_t)r->report.dropped_windows, "lengths",
+                              data_lengths_json(&r->lengths), "samples", samples),
+                    false);
     return WEFT_OK;
 }
 

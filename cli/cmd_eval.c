@@ -12,11 +12,11 @@
 typedef struct eval_settings {
     model_settings model;
     option_list adapters;
-    const char *as, *owner, *sentence, *task;
+    reading_settings reading;
+    const char *task;
     int64_t context, seed, samples;
     double eval_share;
-    int learn; /* a weft_learn */
-    bool held_out, all_turns, redact, keep_duplicates, style, kept, json;
+    bool held_out, all_turns, style, kept, json;
 } eval_settings;
 
 #define STYLE_SAMPLES 24
@@ -38,16 +38,7 @@ static const option_spec eval_table[] = {
      "only the part that `weft learn` holds out (same --seed and --eval-share)", false},
     {"eval-share", 0, OPTION_NUMBER, PLACE(eval_share), "SHARE", 0, 0.5, "that share", false},
     {"seed", 0, OPTION_WHOLE, PLACE(seed), "N", 0, 9007199254740992.0, "which chooses it", false},
-    {"as", 0, OPTION_TEXT, PLACE(as), "KIND", 0, 0, "read PATH as this kind", false},
-    {"owner", 0, OPTION_TEXT, PLACE(owner), "NAME", 0, 0, "mail, chats: whose messages", false},
-    {"template", 0, OPTION_TEXT, PLACE(sentence), "TEXT", 0, 0,
-     "tables: the sentence that a row becomes", false},
-    {"redact", 0, OPTION_FLAG, PLACE(redact), NULL, 0, 0, "private matters, as `weft learn` does",
-     false},
-    {"keep-duplicates", 0, OPTION_FLAG, PLACE(keep_duplicates), NULL, 0, 0,
-     "measure a document again that was there before", false},
-    {"learn", 0, OPTION_CHOICE, PLACE(learn), "assistant|completion|all", 0, 0,
-     "of conversations: the assistant's turns, its last turn, or every turn", false},
+    READING_OPTIONS(eval_settings, reading),
     {"all-turns", 0, OPTION_FLAG, PLACE(all_turns), NULL, 0, 0, "the same as --learn all", false},
     {"context", 'c', OPTION_WHOLE, PLACE(context), "TOKENS", 0, INT32_MAX,
      "longest example; 0 = 512 or the model's, whichever is less", false},
@@ -124,16 +115,11 @@ static int measure_data(eval_run *r, weft_error *err) {
 }
 
 static int read_data(eval_run *r, const char *path, weft_error *err) {
-    weft_dataset_options options = {.context = r->s.context,
-                                    .all_turns = r->s.all_turns,
-                                    .eval_share = r->s.held_out ? r->s.eval_share : 0,
-                                    .seed = (uint64_t)r->s.seed,
-                                    .as = r->s.as,
-                                    .owner = r->s.owner,
-                                    .sentence = r->s.sentence,
-                                    .learn = (weft_learn)r->s.learn,
-                                    .redact = r->s.redact,
-                                    .keep_duplicates = r->s.keep_duplicates};
+    weft_dataset_options options = reading_options(&r->s.reading);
+    options.context = r->s.context;
+    options.all_turns = r->s.all_turns;
+    options.eval_share = r->s.held_out ? r->s.eval_share : 0;
+    options.seed = (uint64_t)r->s.seed;
     int rc = weft_dataset_read(r->model, path, &options, &r->data, &r->report, err);
     if (r->out || rc) learn_show_skips(stderr, &r->report);
     if (rc) return rc;

@@ -91,6 +91,19 @@ int model_open(const model_settings *s, weft_model **model, char path[PATH_BYTES
     return weft_model_load(path, &options, model, err);
 }
 
+/* ---- data ---- */
+
+weft_dataset_options reading_options(const reading_settings *s) {
+    weft_dataset_options options = WEFT_DATASET_OPTIONS_DEFAULT;
+    options.as = s->as;
+    options.owner = s->owner;
+    options.sentence = s->sentence;
+    options.learn = (weft_learn)s->learn;
+    options.redact = s->redact;
+    options.keep_duplicates = s->keep_duplicates;
+    return options;
+}
+
 /* ---- adapters ---- */
 
 int adapter_find(const char *text, char path[PATH_BYTES], weft_error *err) {

@@ -82,6 +82,34 @@ typedef struct model_settings {
             "f32 leaves activations unrounded (to compare, not for use)", false                    \
     }
 
+/* What several commands ask of data: what is taken from a path, and what is learnt of it. */
+typedef struct reading_settings {
+    const char *as, *owner, *sentence;
+    int learn; /* a weft_learn */
+    bool redact, keep_duplicates;
+} reading_settings;
+
+/* Rows of an option table for a `reading_settings` member. */
+/* clang-format off */
+#define READING_OPTIONS(type, member)                                                             \
+    {"as", 0, OPTION_TEXT, offsetof(type, member.as), "KIND", 0, 0,                               \
+     "read PATH as this kind (mbox, csv, pdf, ...); otherwise it is recognised", false},          \
+    {"owner", 0, OPTION_TEXT, offsetof(type, member.owner), "NAME", 0, 0,                         \
+     "mail and chats: whose messages are learnt; otherwise it is found out and said", false},     \
+    {"template", 0, OPTION_TEXT, offsetof(type, member.sentence), "TEXT", 0, 0,                   \
+     "tables: the sentence that a row becomes, such as \"On {date} I slept {hours} hours.\"",     \
+     false},                                                                                      \
+    {"redact", 0, OPTION_FLAG, offsetof(type, member.redact), NULL, 0, 0,                         \
+     "replace keys, passwords, card numbers, IBANs, telephone numbers and mail addresses", false},\
+    {"keep-duplicates", 0, OPTION_FLAG, offsetof(type, member.keep_duplicates), NULL, 0, 0,       \
+     "take a document again that was there before", false},                                       \
+    {"learn", 0, OPTION_CHOICE, offsetof(type, member.learn), "assistant|completion|all", 0, 0,   \
+     "of conversations: the assistant's turns, its last turn, or every turn", false}
+/* clang-format on */
+
+/* As the library takes them; context, shares and seed stay at their defaults. */
+weft_dataset_options reading_options(const reading_settings *settings);
+
 /* Path of the model to use: the one given, $WEFT_MODEL, or the default one. */
 int model_find(const char *given, char path[PATH_BYTES], weft_error *err);
 

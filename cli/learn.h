@@ -13,15 +13,15 @@
 
 typedef struct learn_settings {
     model_settings model;
-    const char *name, *as, *owner, *sentence, *targets, *from, *replay;
+    reading_settings reading;
+    const char *name, *targets, *from, *replay;
     int64_t steps, rank, warmup_steps, batch_tokens, accumulate, context, eval_every, patience,
         checkpoint_every, seed, samples, canaries;
     double epochs, rate, alpha, dropout, final_rate, eval_share, clip, weight_decay, beta1, beta2,
         epsilon, replay_share;
     uint64_t memory_bytes;
     int schedule, recompute;
-    int learn; /* a weft_learn */
-    bool redact, keep_duplicates, rslora, all_turns, dry_run, resume, force, json, json_lines;
+    bool rslora, all_turns, dry_run, resume, force, json, json_lines;
     bool quiet;
 } learn_settings;
 

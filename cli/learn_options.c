@@ -36,19 +36,7 @@ static const option_spec learn_table[] = {
     {"from", 0, OPTION_TEXT, PLACE(from), "NAME", 0, 0,
      "continue from what was learnt under NAME (or a file): its rank and projections stay", false},
     {.kind = OPTION_HEADING, .help = "The data"},
-    {"as", 0, OPTION_TEXT, PLACE(as), "KIND", 0, 0,
-     "read PATH as this kind (mbox, csv, pdf, ...); otherwise it is recognised", false},
-    {"owner", 0, OPTION_TEXT, PLACE(owner), "NAME", 0, 0,
-     "mail and chats: whose messages are learnt; otherwise it is found out and said", false},
-    {"template", 0, OPTION_TEXT, PLACE(sentence), "TEXT", 0, 0,
-     "tables: the sentence that a row becomes, such as \"On {date} I slept {hours} hours.\"",
-     false},
-    {"redact", 0, OPTION_FLAG, PLACE(redact), NULL, 0, 0,
-     "replace keys, passwords, card numbers, IBANs, telephone numbers and mail addresses", false},
-    {"keep-duplicates", 0, OPTION_FLAG, PLACE(keep_duplicates), NULL, 0, 0,
-     "learn a document again that was there before", false},
-    {"learn", 0, OPTION_CHOICE, PLACE(learn), "assistant|completion|all", 0, 0,
-     "of conversations: the assistant's turns, its last turn, or every turn", false},
+    READING_OPTIONS(learn_settings, reading),
     {"all-turns", 0, OPTION_FLAG, PLACE(all_turns), NULL, 0, 0, "the same as --learn all", false},
     {"context", 'c', OPTION_WHOLE, PLACE(context), "TOKENS", 0, INT32_MAX,
      "longest example; 0 = 512 or the model's, or less to fit the memory", false},
@@ -183,15 +171,11 @@ weft_dataset_options learn_replay_options(const learn_settings *s) {
 }
 
 weft_dataset_options learn_dataset_options(const learn_settings *s) {
-    return (weft_dataset_options){.context = s->context,
-                                  .all_turns = s->all_turns,
-                                  .eval_share = s->eval_share,
-                                  .seed = (uint64_t)s->seed,
-                                  .canaries = s->canaries,
-                                  .as = s->as,
-                                  .owner = s->owner,
-                                  .sentence = s->sentence,
-                                  .learn = (weft_learn)s->learn,
-                                  .redact = s->redact,
-                                  .keep_duplicates = s->keep_duplicates};
+    weft_dataset_options options = reading_options(&s->reading);
+    options.context = s->context;
+    options.all_turns = s->all_turns;
+    options.eval_share = s->eval_share;
+    options.seed = (uint64_t)s->seed;
+    options.canaries = s->canaries;
+    return options;
 }
