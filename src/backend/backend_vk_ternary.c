@@ -338,28 +338,28 @@ static const vk_ternary_tile *choose_tile(const product *p) {
 
 /* ---- operations ---- */
 
-void vk_ternary_product(backend *be, const ternary_weight *w, view q8, int64_t tokens,
-                        const vk_ternary_tile *tile, view y) {
-    product p = product_of(be, "op_ternary_matmul", w, tokens, y);
+/* base: what is added to; NULL = nothing. */
+static void forward(backend *be, const char *op, const ternary_weight *w, view q8, int64_t tokens,
+                    const vk_ternary_tile *tile, const view *base, view y) {
+    product p = product_of(be, op, w, tokens, y);
     p.reach = ternary_padded(w->matrix.cols);
     p.value_bytes = 1;
     p.in[0] = p.in[1] = q8;
     p.scales = (view){q8.buf, q8.offset + (size_t)(tokens * p.reach)};
+    p.add = base != NULL;
+    if (base) p.start = *base;
     p.tile = tile ? tile : choose_tile(&p);
     run_product(&p);
 }
 
+void vk_ternary_product(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                        const vk_ternary_tile *tile, view y) {
+    forward(be, "op_ternary_matmul", w, q8, tokens, tile, NULL, y);
+}
+
 void vk_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens, view base,
                            view y) {
-    product p = product_of(be, "op_ternary_matmul_add", w, tokens, y);
-    p.reach = ternary_padded(w->matrix.cols);
-    p.value_bytes = 1;
-    p.in[0] = p.in[1] = q8;
-    p.scales = (view){q8.buf, q8.offset + (size_t)(tokens * p.reach)};
-    p.add = true;
-    p.start = base;
-    p.tile = choose_tile(&p);
-    run_product(&p);
+    forward(be, "op_ternary_matmul_add", w, q8, tokens, NULL, &base, y);
 }
 
 /* Tokens are rounded as many at once as fit one binding. */
