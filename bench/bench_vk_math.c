@@ -6,12 +6,8 @@
  * Times are the device's own. Operations are those that the result needs: two for each product of
  * a weight and a token, or of a query, a key that it sees and a dimension (five times as many
  * backward, where a forward has two). */
-#include "backend/backend_vk.h"
-#include "base/rng.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#define BENCH_NAME "bench_vk_math"
+#include "bench_vk.h"
 
 enum { HIDDEN = 2560, INNER = 6912, HEADS = 20, KV_HEADS = 5, HEAD_DIM = 128, DOCUMENT = 512 };
 enum { CONTEXT = 4096, REPEATS = 4, TABLES = 9, TOKEN_COUNTS_MAX = 8 };
@@ -33,31 +29,8 @@ typedef struct shape {
 
 typedef void (*operation)(bench *b, const shape *s);
 
-static void fail(const char *what, const weft_error *err) {
-    fprintf(stderr, "bench_vk_math: %s: %s\n", what, err ? err->message : "failed");
-    exit(1);
-}
-
-static void *allocate(size_t bytes) {
-    void *p = malloc(bytes);
-    if (!p) fail("out of memory", NULL);
-    return p;
-}
-
-static buffer *buffer_of(bench *b, size_t bytes) {
-    buffer *buf;
-    weft_error err;
-    if (buffer_create(b->be, bytes, &buf, &err)) fail("buffer", &err);
-    return buf;
-}
-
 static view table(const bench *b, int i) {
     return view_of(b->tables[i]);
-}
-
-static void submit(bench *b) {
-    weft_error err;
-    if (backend_submit(b->be, &err)) fail("run", &err);
 }
 
 /* Runs it some times; prints its time, its speed by what it needs, and the share of each shader. */
@@ -67,11 +40,11 @@ static void measure(bench *b, const char *name, operation run, const shape *s, d
     double total = 0;
     backend_begin(b->be);
     run(b, s);
-    submit(b);
+    submit(b->be);
     vk_profile_clear(b->be);
     backend_begin(b->be);
     for (int i = 0; i < REPEATS; i++) run(b, s);
-    submit(b);
+    submit(b->be);
     const vk_profile_entry *entries = vk_profile_read(b->be, &count);
     for (int i = 0; i < count; i++) total += (double)entries[i].ns * 1e-9 / REPEATS;
     printf("%-34s %5lld tokens %10.1f us %8.2f TFLOP/s %7.0f GB/s ", name, (long long)s->tokens,
@@ -158,7 +131,7 @@ static void bench_head(bench *b, const int64_t *tokens, int count, dense_type ty
     const char *of = type == DENSE_F16 ? "F16" : "Q6_K";
     size_t bytes = head_loss_scratch_bytes(b->be, w), weight = (size_t)b->vocabulary * HIDDEN;
     int64_t most = (int64_t)(bytes / 4) / b->vocabulary;
-    buffer *scratch = buffer_of(b, bytes);
+    buffer *scratch = buffer_of(b->be, bytes);
     double weight_bytes = (double)weight * (type == DENSE_F16 ? 2 : 210.0 / 256);
     for (int i = 0; i < count; i++) {
         for (int grade = 0; grade <= (b->full_only ? 0 : 1); grade++) {
@@ -248,11 +221,11 @@ static void open_tables(bench *b) {
     float *values = allocate((size_t)count * sizeof *values);
     for (int64_t i = 0; i < count; i++) values[i] = 2 * rng_uniform(1, (uint64_t)i) - 1;
     for (int i = 0; i < TABLES; i++) {
-        b->tables[i] = buffer_of(b, (size_t)count * sizeof *values);
+        b->tables[i] = buffer_of(b->be, (size_t)count * sizeof *values);
         backend_write(b->be, table(b, i), values, (size_t)count * sizeof *values);
     }
-    b->first = buffer_of(b, (size_t)b->tokens_max * 4);
-    b->last = buffer_of(b, (size_t)b->tokens_max * 4);
+    b->first = buffer_of(b->be, (size_t)b->tokens_max * 4);
+    b->last = buffer_of(b->be, (size_t)b->tokens_max * 4);
     free(values);
 }
 

@@ -7,14 +7,10 @@
  * timed. Times are the device's own, of the product alone; the rounding of gradients is shown
  * apart. Operations are two for each weight and token, also where gradients are two planes of
  * bytes. */
-#include "backend/backend_vk.h"
+#define BENCH_NAME "bench_vk_matmul"
+#include "bench_vk.h"
+
 #include "backend/vk_ternary.h"
-#include "base/rng.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 enum { REPEATS = 8, TOKENS_MAX = 8192, WARM_TOKENS = 2048, WARM_SUBMITS = 8, WARM_PRODUCTS = 40 };
 
 typedef struct bench {
@@ -23,29 +19,6 @@ typedef struct bench {
     bool check_only;
     bool tiers[VK_TIER_COOP + 1];
 } bench;
-
-static void fail(const char *what, const weft_error *err) {
-    fprintf(stderr, "bench_vk_matmul: %s: %s\n", what, err ? err->message : "failed");
-    exit(1);
-}
-
-static void *allocate(size_t bytes) {
-    void *p = malloc(bytes);
-    if (!p) fail("out of memory", NULL);
-    return p;
-}
-
-static buffer *buffer_of(backend *be, size_t bytes) {
-    buffer *b;
-    weft_error err;
-    if (buffer_create(be, bytes, &b, &err)) fail("buffer", &err);
-    return b;
-}
-
-static void submit(backend *be) {
-    weft_error err;
-    if (backend_submit(be, &err)) fail(backend_name(be), &err);
-}
 
 static float *random_floats(uint64_t seed, int64_t count) {
     float *x = allocate((size_t)count * sizeof *x);

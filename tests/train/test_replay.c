@@ -5,7 +5,7 @@
 #include "base/os.h"
 #include "base/rng.h"
 #include "train/evaluate.h"
-#include "train/trainer.h"
+#include "train/trainer_fixture.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -17,26 +17,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static void ok(int rc, const weft_error *err) {
-    if (rc) fail_msg("status %d: %s", rc, err->message);
-}
-
-static dataset *make_data(int documents, double eval_share, uint64_t seed) {
-    dataset *d;
-    weft_error err;
-    dataset_options o = {.context = 16, .eval_share = eval_share, .seed = 3};
-    ok(dataset_create(NULL, NULL, &o, &d, &err), &err);
-    for (int i = 0; i < documents; i++) {
-        int32_t ids[16], targets[16], count = 5 + i * 5 % 11;
-        for (int32_t k = 0; k < count; k++)
-            ids[k] = (int32_t)rng_below(seed + (uint64_t)i, (uint64_t)k, 64);
-        for (int32_t k = 0; k < count; k++) targets[k] = k + 1 < count ? ids[k + 1] : NO_TARGET;
-        ok(dataset_add_tokens(d, ids, targets, count, &err), &err);
-    }
-    ok(dataset_finish(d, &err), &err);
-    return d;
-}
 
 static void test_share(void **state) {
     (void)state;
@@ -58,7 +38,7 @@ static void test_order(void **state) {
     (void)state;
     enum { COUNT = 20, TOKENS = 24 };
     weft_error err;
-    dataset *d = make_data(9, 0, 1);
+    dataset *d = random_data(9, 0, 11, 1);
     micro_batch b, seen[COUNT];
     replay r = {.d = d, .share = .5, .seed = 7, .micro_tokens = TOKENS};
     ok(micro_batch_create(TOKENS, &b, &err), &err);
@@ -89,22 +69,13 @@ typedef struct rig {
     trainer *t;
 } rig;
 
-static config small_shape(void) {
-    config c = {.architecture = "bitnet-b1.58",
-                .layer_count = 1,
-                .hidden = 64,
-                .ffn = 128,
-                .heads = 2,
-                .kv_heads = 1,
-                .head_dim = 32,
-                .vocab = 64,
-                .context = 64,
-                .norm_epsilon = 1e-5f,
-                .rope_base = 10000,
-                .act = ACTIVATION_RELU2,
-                .sub_norms = true,
-                .tied_head = true};
-    for (int i = 0; i < 16; i++) c.rope_factors[i] = 1;
+static config tiny_shape(void) {
+    config c = small_shape();
+    c.layer_count = 1;
+    c.hidden = 64;
+    c.ffn = 128;
+    c.heads = 2;
+    c.kv_heads = 1;
     return c;
 }
 
@@ -123,13 +94,13 @@ static trainer_options run_options(void) {
 static rig make_rig(trainer_options o, bool with_replay, const char *path) {
     rig x;
     weft_error err;
-    config shape = small_shape();
+    config shape = tiny_shape();
     backend_options device = {.thread_count = 1, .cpu_mask = UINT32_MAX};
     adapter_settings settings = {.rank = 2, .alpha = 4, .targets = 127, .seed = 5};
     ok(backend_create_cpu(&device, &x.be, &err), &err);
     ok(model_synthesise(&shape, 1, PACKING_FAST, x.be, &x.m, &err), &err);
-    x.d = make_data(14, .25, 100);
-    x.general = make_data(11, .2, 500);
+    x.d = random_data(14, .25, 11, 100);
+    x.general = random_data(11, .2, 11, 500);
     ok(adapter_create(&shape, x.be, &settings, &x.a, &err), &err);
     if (with_replay) o.replay = x.general;
     ok(trainer_create(x.m, x.d, x.a, &o, path, &x.t, &err), &err);
@@ -225,7 +196,7 @@ static void test_against_forgetting(void **state) {
         const adapter_use use = {x.a, 1};
         trainer_free(&x.t);
         dataset_free(&x.d);
-        x.d = make_data(14, 0, 100); /* nothing held out: the last parameters are kept */
+        x.d = random_data(14, 0, 11, 100); /* nothing held out: the last parameters are kept */
         if (with) o.replay = x.general;
         ok(trainer_create(x.m, x.d, x.a, &o, NULL, &x.t, &err), &err);
         ok(trainer_run(x.t, NULL, NULL, &err), &err);

@@ -1,6 +1,6 @@
 /* The training run on a small random model: it learns, and however it is interrupted, killed and
  * resumed, it ends with the same bytes. */
-#include "train/trainer.h"
+#include "train/trainer_fixture.h"
 
 #include "base/os.h"
 #include "base/rng.h"
@@ -20,10 +20,6 @@
 #define MICRO 32
 
 static char folder[64], path[96];
-
-static void ok(int rc, const weft_error *err) {
-    if (rc) fail_msg("status %d: %s", rc, err->message);
-}
 
 /* ------------------------------------------------------------------ a run and all it needs */
 
@@ -69,41 +65,6 @@ static rig_options usual(void) {
                          .model_seed = 1};
 }
 
-static config small_shape(void) {
-    config c = {.architecture = "bitnet-b1.58",
-                .layer_count = 2,
-                .hidden = 128,
-                .ffn = 256,
-                .heads = 4,
-                .kv_heads = 2,
-                .head_dim = 32,
-                .vocab = 64,
-                .context = 64,
-                .norm_epsilon = 1e-5f,
-                .rope_base = 10000,
-                .act = ACTIVATION_RELU2,
-                .sub_norms = true,
-                .tied_head = true};
-    for (int i = 0; i < 16; i++) c.rope_factors[i] = 1;
-    return c;
-}
-
-static dataset *make_data(int documents, double eval_share) {
-    dataset *d;
-    weft_error err;
-    dataset_options o = {.context = 16, .eval_share = eval_share, .seed = 3};
-    ok(dataset_create(NULL, NULL, &o, &d, &err), &err);
-    for (int i = 0; i < documents; i++) {
-        int32_t ids[32], targets[32], count = 5 + i * 5 % 19;
-        for (int32_t k = 0; k < count; k++)
-            ids[k] = (int32_t)rng_below((uint64_t)i, (uint64_t)k, 64);
-        for (int32_t k = 0; k < count; k++) targets[k] = k + 1 < count ? ids[k + 1] : NO_TARGET;
-        ok(dataset_add_tokens(d, ids, targets, count, &err), &err);
-    }
-    ok(dataset_finish(d, &err), &err);
-    return d;
-}
-
 static rig make_rig(const rig_options *r) {
     rig x;
     weft_error err;
@@ -113,7 +74,7 @@ static rig make_rig(const rig_options *r) {
         .rank = r->rank, .alpha = 8, .targets = (1u << TARGET_COUNT) - 1, .seed = 5};
     ok(backend_create_cpu(&device, &x.be, &err), &err);
     ok(model_synthesise(&shape, r->model_seed, PACKING_FAST, x.be, &x.m, &err), &err);
-    x.d = make_data(r->documents, r->eval_share);
+    x.d = random_data(r->documents, r->eval_share, 19, 0);
     ok(adapter_create(&shape, x.be, &settings, &x.a, &err), &err);
     ok(trainer_create(x.m, x.d, x.a, &r->o, r->path, &x.t, &err), &err);
     return x;

@@ -1,7 +1,7 @@
 /* Training a small random model on a Vulkan device: the CPU's losses step by step, a run that goes
  * from the device to the CPU, and a device that is lost in the middle. Ends with 77 where there is
  * no device. */
-#include "train/trainer.h"
+#include "train/trainer_fixture.h"
 
 #include "backend/vk_core.h"
 #include "base/os.h"
@@ -22,10 +22,6 @@ enum { STEPS = 6, LOST_AT = 3 };
 static char path[64];
 static backend *gpu;
 
-static void ok(int rc, const weft_error *err) {
-    if (rc) fail_msg("status %d: %s", rc, err->message);
-}
-
 typedef struct run {
     backend *be;
     model *m;
@@ -36,40 +32,10 @@ typedef struct run {
     bool lose; /* the device, after step LOST_AT */
 } run;
 
-static dataset *make_data(void) {
-    dataset *d;
-    weft_error err;
-    dataset_options o = {.context = 16, .eval_share = 0, .seed = 3};
-    ok(dataset_create(NULL, NULL, &o, &d, &err), &err);
-    for (int i = 0; i < 10; i++) {
-        int32_t ids[24], targets[24], count = 5 + i * 5 % 19;
-        for (int32_t k = 0; k < count; k++)
-            ids[k] = (int32_t)rng_below((uint64_t)i, (uint64_t)k, 64);
-        for (int32_t k = 0; k < count; k++) targets[k] = k + 1 < count ? ids[k + 1] : NO_TARGET;
-        ok(dataset_add_tokens(d, ids, targets, count, &err), &err);
-    }
-    ok(dataset_finish(d, &err), &err);
-    return d;
-}
-
 static run open_run(backend *be, bool smooth) {
-    run r = {.be = be, .d = make_data()};
+    run r = {.be = be, .d = random_data(10, 0, 19, 0)};
     weft_error err;
-    config shape = {.architecture = "bitnet-b1.58",
-                    .layer_count = 2,
-                    .hidden = 128,
-                    .ffn = 256,
-                    .heads = 4,
-                    .kv_heads = 2,
-                    .head_dim = 32,
-                    .vocab = 64,
-                    .context = 64,
-                    .norm_epsilon = 1e-5f,
-                    .rope_base = 10000,
-                    .act = ACTIVATION_RELU2,
-                    .sub_norms = true,
-                    .tied_head = true};
-    for (int i = 0; i < 16; i++) shape.rope_factors[i] = 1;
+    config shape = small_shape();
     adapter_settings lora = {.rank = 4, .alpha = 8, .targets = (1u << TARGET_COUNT) - 1, .seed = 5};
     trainer_options o = {.steps = STEPS,
                          .micro_tokens = 32,
