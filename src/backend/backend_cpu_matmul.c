@@ -10,12 +10,13 @@
 #define LORA_ROW_BLOCK   64
 /* Tokens whose logits exist at once: few, because they take memory, but each pass over them
  * converts the whole head. */
-#define LOSS_TOKENS_MIN 32
+#define LOSS_TOKENS_MIN 64
 #define LOSS_TOKENS_MAX 256
 #define LOSS_BYTES      (8 << 20)
-/* Columns of a cell of the product with the transposed head: whole blocks of its encoding. */
-#define HEAD_COL_BLOCK  128
-#define HEAD_COL_BLOCK6 256
+/* Columns of a cell of the product with the transposed head: whole blocks of its encoding, and
+ * wide where threads are few, because rows cut short are slow to read from memory. */
+#define HEAD_COL_BLOCK       256
+#define HEAD_BLOCKS_A_THREAD 2
 
 /* ---- rounded activations: int8 (T, padded n), float scale (T), int32 sum (T) ---- */
 
@@ -414,8 +415,9 @@ static void loss_backward_cell(const void *context, int64_t col_begin, int64_t c
 
 static void loss_backward(cpu_backend *cpu, const loss_call *call, int64_t tokens) {
     const dense_matrix *w = call->w;
-    int64_t step = w->type == DENSE_Q6_K ? HEAD_COL_BLOCK6 : HEAD_COL_BLOCK;
-    cpu_grid grid = weight_grid(w->cols, step, tokens, w->rows);
+    int64_t blocks = HEAD_BLOCKS_A_THREAD * pool_thread_count(cpu->threads);
+    int64_t step = (int64_t)round_up((size_t)(w->cols / blocks), HEAD_COL_BLOCK);
+    cpu_grid grid = weight_grid(w->cols, step ? step : HEAD_COL_BLOCK, tokens, w->rows);
     cpu_run_grid(cpu, &grid, loss_backward_cell, call);
 }
 

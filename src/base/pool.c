@@ -1,8 +1,11 @@
 /* A parallel loop over POSIX threads. One atomic word says whether a loop is open, which one, and
- * how many workers are inside it: workers join an open loop, take chunks from a shared counter and
- * leave; the caller takes chunks too, closes the loop when there are none left, and waits for those
- * inside. A worker that wakes too late finds the loop closed and goes back to sleep, so a short
- * loop never waits for a sleeping thread. */
+ * how many workers are inside it: workers join an open loop, take chunks and leave; the caller
+ * takes chunks too, closes the loop when there are none left, and waits for those inside. A worker
+ * that wakes too late finds the loop closed and goes back to sleep, so a short loop never waits for
+ * a sleeping thread.
+ *
+ * The chunks are dealt out in parts of neighbours, one a thread: a thread that goes through its own
+ * part reads memory front to back. Who has finished helps the others. */
 #include "base/pool.h"
 
 #include "base/os.h"
@@ -28,8 +31,15 @@ typedef struct worker {
     int index;
 } worker;
 
+/* The chunks [next, end) of the current loop that are left to one thread; a line of its own. */
+typedef struct part {
+    _Alignas(64) atomic_int_fast64_t next;
+    int64_t end;
+} part;
+
 struct pool {
     int thread_count;
+    part *parts;     /* (thread_count) */
     worker *workers; /* (thread_count - 1) */
     pthread_mutex_t lock;
     pthread_cond_t wake, left;
@@ -42,7 +52,6 @@ struct pool {
     int64_t count, grain, chunks;
 
     _Alignas(64) atomic_uint_fast64_t state;
-    _Alignas(64) atomic_int_fast64_t next_chunk;
 };
 
 static void pause_cpu(void) {
@@ -60,10 +69,12 @@ static void run_chunk(const pool *p, int64_t chunk, int index) {
 }
 
 static void run_chunks(pool *p, int index) {
-    for (;;) {
-        int64_t chunk = atomic_fetch_add_explicit(&p->next_chunk, 1, memory_order_relaxed);
-        if (chunk >= p->chunks) return;
-        run_chunk(p, chunk, index);
+    for (int i = 0; i < p->thread_count; i++) {
+        part *from = &p->parts[(index + i) % p->thread_count];
+        while (atomic_load_explicit(&from->next, memory_order_relaxed) < from->end) {
+            int64_t chunk = atomic_fetch_add_explicit(&from->next, 1, memory_order_relaxed);
+            if (chunk < from->end) run_chunk(p, chunk, index);
+        }
     }
 }
 
@@ -126,6 +137,7 @@ static void stop_and_free(pool *p, int started) {
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
     free(p->workers);
+    os_free(p->parts);
     os_free(p);
 }
 
@@ -138,13 +150,16 @@ int pool_create(int thread_count, pool **out, weft_error *err) {
     if (thread_count > POOL_THREADS_MAX) thread_count = POOL_THREADS_MAX;
     pool *p = os_alloc(sizeof *p);
     worker *workers = calloc((size_t)thread_count, sizeof *workers);
-    if (!p || !workers) {
+    part *parts = os_alloc((size_t)thread_count * sizeof *parts);
+    if (!p || !workers || !parts) {
         os_free(p);
+        os_free(parts);
         free(workers);
         return err_set(err, WEFT_ERR_MEMORY, "out of memory for %d threads", thread_count);
     }
     p->thread_count = thread_count;
     p->workers = workers;
+    p->parts = parts;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->left, NULL);
@@ -185,6 +200,15 @@ static void wait_until_empty(pool *p) {
     pthread_mutex_unlock(&p->lock);
 }
 
+static void deal(pool *p) {
+    int64_t next = 0;
+    for (int i = 0; i < p->thread_count; i++) {
+        int64_t count = (p->chunks - next) / (p->thread_count - i);
+        atomic_store_explicit(&p->parts[i].next, next, memory_order_relaxed);
+        p->parts[i].end = next += count;
+    }
+}
+
 void pool_run(pool *p, int64_t count, int64_t grain, pool_body body, void *context) {
     if (count <= 0) return;
     if (grain < 1) grain = 1;
@@ -197,7 +221,7 @@ void pool_run(pool *p, int64_t count, int64_t grain, pool_body body, void *conte
         for (int64_t i = 0; i < p->chunks; i++) run_chunk(p, i, 0);
         return;
     }
-    atomic_store_explicit(&p->next_chunk, 0, memory_order_relaxed);
+    deal(p);
     uint64_t loop = (atomic_load(&p->state) >> LOOP_SHIFT) + 1;
     atomic_store(&p->state, loop << LOOP_SHIFT | OPEN_BIT);
     if (atomic_load(&p->sleepers)) wake_all(p);

@@ -20,9 +20,9 @@ int pool_create(int thread_count, pool **out, weft_error *err);
 void pool_free(pool **p); /* NULL allowed */
 int pool_thread_count(const pool *p);
 
-/* Run body over [0, count) in chunks of `grain` items (>= 1; the last may be shorter), taken in
- * order by whichever thread is free; returns when all are done. Not re-entrant: a body must not
- * call it, and one thread at a time may use a pool. */
+/* Run body over [0, count) in chunks of `grain` items (>= 1; the last may be shorter); returns when
+ * all are done. Each thread begins with a stretch of neighbouring chunks of its own and then helps
+ * the others. Not re-entrant: a body must not call it, and one thread at a time may use a pool. */
 void pool_run(pool *p, int64_t count, int64_t grain, pool_body body, void *context);
 
 #endif

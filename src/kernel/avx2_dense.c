@@ -8,7 +8,7 @@
 
 enum {
     DOT_ROWS = 12, /* rows of the forward panel: 24 KiB at DOT_COLUMNS columns */
-    T_ROWS = 40    /* rows of the transposed product's panel: 40 KiB at DENSE_SPAN columns */
+    T_ROWS = 64    /* rows of the transposed product's panel: 64 KiB at DENSE_SPAN columns */
 };
 
 static void f16_span(const uint8_t *bytes, int64_t count, float *out) {
@@ -55,34 +55,26 @@ ALWAYS_INLINE __m256 load_halves(const uint8_t *p, const bool bf16) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
-/* One token by rows of halves from where they lie, four at a time (missing rows repeat the last);
- * the same sums in the same order as by panels. cols is a multiple of ONE_STEP. */
+/* One token by rows of halves from where they lie, front to back, as the processor's prefetcher
+ * likes it; the same sums in the same order as by panels. cols is a multiple of ONE_STEP. */
 ALWAYS_INLINE void one_token(const dense_matrix *w, int64_t row_begin, int64_t row_end,
                              const float *x, float *y, const bool bf16) {
-    for (int64_t row = row_begin; row < row_end; row += 4) {
-        const uint8_t *at[4];
-        __m128 total = _mm_setzero_ps();
-        for (int r = 0; r < 4; r++)
-            at[r] = w->data + (size_t)min_i64(row + r, row_end - 1) * w->row_bytes;
+    for (int64_t row = row_begin; row < row_end; row++) {
+        const uint8_t *at = w->data + (size_t)row * w->row_bytes;
+        float total = 0;
         for (int64_t col = 0; col < w->cols; col += DOT_COLUMNS) {
             int64_t end = min_i64(col + DOT_COLUMNS, w->cols);
-            __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
-                              _mm256_setzero_ps()};
+            __m256 sum = _mm256_setzero_ps();
             for (int64_t k = col; k < end; k += ONE_STEP) {
-                for (int r = 0; r < 4; r++) /* the same line of the next four rows */
-                    prefetch(at[r] + 4 * w->row_bytes + 2 * k, CACHE_LINE);
-                for (int64_t i = k; i < k + ONE_STEP; i += 8) {
-                    __m256 value = _mm256_loadu_ps(x + i);
-                    for (int r = 0; r < 4; r++)
-                        sums[r] = _mm256_fmadd_ps(load_halves(at[r] + 2 * i, bf16), value, sums[r]);
-                }
+                prefetch(at + 2 * k + PREFETCH_AHEAD, CACHE_LINE);
+                for (int64_t i = k; i < k + ONE_STEP; i += 8)
+                    sum =
+                        _mm256_fmadd_ps(load_halves(at + 2 * i, bf16), _mm256_loadu_ps(x + i), sum);
             }
-            __m128 dots = sum_lanes4(sums[0], sums[1], sums[2], sums[3]);
-            total = col > 0 ? _mm_add_ps(total, dots) : dots;
+            float dot = sum_lanes(sum);
+            total = col > 0 ? total + dot : dot;
         }
-        float values[4];
-        _mm_storeu_ps(values, total);
-        memcpy(y + row, values, (size_t)min_i64(4, row_end - row) * sizeof(float));
+        y[row] = total;
     }
 }
 
@@ -125,9 +117,17 @@ typedef float strip_panel[DENSE_SPAN / STRIP][T_ROWS][STRIP];
 static void convert_strips(const dense_matrix *w, int64_t row, int64_t rows, int64_t col,
                            int64_t width, strip_panel panel) {
     _Alignas(64) float values[DENSE_SPAN] = {0};
+    bool halves = w->type == DENSE_F16 || w->type == DENSE_BF16;
     for (int64_t r = 0; r < rows; r++) {
+        const uint8_t *bytes = w->data + (size_t)(row + r) * w->row_bytes + 2 * col;
+        int64_t k = 0;
+        for (; halves && k + STRIP <= width; k += STRIP)
+            for (int i = 0; i < STRIP; i += 8)
+                _mm256_store_ps(panel[k / STRIP][r] + i,
+                                load_halves(bytes + 2 * (k + i), w->type == DENSE_BF16));
+        if (k == width) continue;
         convert(w, row + r, col, width, values);
-        for (int64_t k = 0; k < width; k += STRIP)
+        for (; k < width; k += STRIP)
             memcpy(panel[k / STRIP][r], values + k, STRIP * sizeof(float));
     }
 }
@@ -135,10 +135,10 @@ static void convert_strips(const dense_matrix *w, int64_t row, int64_t rows, int
 void avx2_dense_matmul_t(const dense_matrix *w, int64_t token_begin, int64_t token_end,
                          const float *dy, int64_t lddy, float *dx, int64_t lddx) {
     _Alignas(64) strip_panel panel;
-    for (int64_t col = 0; col < w->cols; col += DENSE_SPAN) {
-        int64_t width = min_i64(DENSE_SPAN, w->cols - col);
-        for (int64_t row = 0; row < w->rows; row += T_ROWS) {
-            int64_t rows = min_i64(T_ROWS, w->rows - row);
+    for (int64_t row = 0; row < w->rows; row += T_ROWS) {
+        int64_t rows = min_i64(T_ROWS, w->rows - row);
+        for (int64_t col = 0; col < w->cols; col += DENSE_SPAN) {
+            int64_t width = min_i64(DENSE_SPAN, w->cols - col);
             convert_strips(w, row, rows, col, width, panel);
             panel_product p = {.a = dy + token_begin * lddy + row,
                                .lda = lddy,
