@@ -76,7 +76,7 @@ static void run_cells(void *context, int64_t begin, int64_t end, int worker) {
 
 void cpu_run_grid(cpu_backend *cpu, const cpu_grid *grid, cpu_cell cell, const void *context) {
     int64_t block_tokens = grid->tokens < grid->token_step ? grid->tokens : grid->token_step;
-    int64_t least_cols = grain_of((double)grid->depth * (double)block_tokens);
+    int64_t least_cols = shared_grain(cpu, grid->cols, (double)grid->depth * (double)block_tokens);
     grid_run run = {.grid = grid, .cell = cell, .context = context, .token_step = grid->token_step};
     run.col_step = block_count(least_cols, grid->col_step) * grid->col_step;
     run.col_blocks = block_count(grid->cols, run.col_step);

@@ -3,8 +3,9 @@
 
 /* Tokens of a cell of a big product: their activations stay in a core's cache while rows of the
  * weight stream past, and each unpacked row serves them all. */
-#define TOKEN_BLOCK 64
-#define ROW_BLOCK   64
+#define TOKEN_BLOCK   64
+#define ROW_BLOCK     64
+#define ROW_BLOCK_ONE 16 /* for one token, so that many threads get as much each */
 /* Tokens of a cell of a product with a LoRA matrix, whose few rows stay together. */
 #define LORA_TOKEN_BLOCK 16
 #define LORA_ROW_BLOCK   64
@@ -112,6 +113,10 @@ typedef struct ternary_call {
     bool add;
 } ternary_call;
 
+static int64_t row_block(int64_t tokens) {
+    return tokens > 1 ? ROW_BLOCK : ROW_BLOCK_ONE;
+}
+
 static cpu_grid weight_grid(int64_t cols, int64_t col_step, int64_t tokens, int64_t depth) {
     return (cpu_grid){cols, col_step, tokens, TOKEN_BLOCK, depth};
 }
@@ -131,7 +136,7 @@ static void ternary_product(cpu_backend *cpu, const char *op, const ternary_matr
                             int64_t tokens, float *y) {
     ternary_call call = {.k = &cpu->k, .w = m, .in = quantised_at(q8, tokens, m->cols), .y = y};
     if (!cpu_parts_by_rows(cpu, op, m, tokens, &call.parts)) return;
-    cpu_grid grid = weight_grid(m->rows, ROW_BLOCK, tokens, m->cols);
+    cpu_grid grid = weight_grid(m->rows, row_block(tokens), tokens, m->cols);
     cpu_run_grid(cpu, &grid, ternary_cell, &call);
 }
 
@@ -181,7 +186,7 @@ void cpu_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_
     const ternary_matrix *m = &w->matrix;
     ternary_call call = {.k = &cpu->k, .w = m, .x = cpu_floats(x), .y = cpu_floats(y)};
     if (!cpu_parts_by_rows(cpu, "op_ternary_matmul_f32", m, tokens, &call.parts)) return;
-    cpu_grid grid = weight_grid(m->rows, ROW_BLOCK, tokens, m->cols);
+    cpu_grid grid = weight_grid(m->rows, row_block(tokens), tokens, m->cols);
     cpu_run_grid(cpu, &grid, ternary_f32_cell, &call);
 }
 
@@ -284,7 +289,7 @@ static void dense_cell(const void *context, int64_t row_begin, int64_t row_end, 
 static void run_dense(cpu_backend *cpu, const dense_matrix *w, const float *x, int64_t tokens,
                       float *y) {
     dense_call call = {&cpu->k, w, x, y};
-    cpu_grid grid = weight_grid(w->rows, ROW_BLOCK, tokens, w->cols);
+    cpu_grid grid = weight_grid(w->rows, row_block(tokens), tokens, w->cols);
     cpu_run_grid(cpu, &grid, dense_cell, &call);
 }
 
