@@ -2,6 +2,7 @@
  * weights lie in pairs of rows, (T[j][k], T[j + 1][k]), and a gradient is broadcast as a pair. */
 #if defined(__x86_64__)
 #include "kernel/avx2.h"
+#include "kernel/vec.h"
 
 enum {
     TILE_ROWS = 6,                   /* tokens: 12 sums fill the registers */
@@ -26,7 +27,7 @@ void avx2_gradient_row(const float *x, int64_t n, int16_t *q, float *scale) {
         highest = _mm256_max_ps(_mm256_and_ps(v, magnitude), highest); /* a NaN v is skipped */
         poison = _mm256_fmadd_ps(v, _mm256_setzero_ps(), poison);
     }
-    float s = (float)GRADIENT_MOST / max_lanes(highest) + sum_lanes(poison);
+    float s = (float)GRADIENT_MOST / vec_highest(highest) + vec_sum(poison);
     const __m256 least = _mm256_set1_ps(-GRADIENT_MOST), most = _mm256_set1_ps(GRADIENT_MOST);
     memset(q + n, 0, (size_t)(gradient_padded(n) - n) * sizeof *q);
     for (int64_t i = 0; i < n; i += 8) {

@@ -1,18 +1,16 @@
-/* BitLinear in AVX2. The integer product multiplies codes (0, 1, 2) by int8 activations with
+/* BitLinear on integers in AVX2. The product multiplies codes (0, 1, 2) by int8 activations with
  * maddubs: sum(code * q) = isum + sum(q), and sum(q) is known. Its 16-bit sums hold 64 products of
- * pairs (each within -512 .. 508), so every SPAN_MAX columns they are widened to 32 bits. The float
- * products unpack a tile of weights to float32 once and use it for every token. */
+ * pairs (each within -512 .. 508), so every SPAN_MAX columns they are widened to 32 bits. */
 #if defined(__x86_64__)
 #include "kernel/avx2.h"
 #include "kernel/prefetch.h"
+#include "kernel/vec.h"
 
 enum {
-    SPAN_MAX = 2048,     /* columns between widenings: 64 vectors of 32 */
-    SPAN = 1536,         /* of a tile, */
-    TILE_ROWS = 8,       /* and the rows unpacked at a time: 12 KiB of codes, which stay in L1 */
-    TILE_TOKENS = 128,   /* tokens that share them */
-    DOT_ROWS = 12,       /* rows of float32 weights: 24 KiB at DOT_COLUMNS columns */
-    T_ROWS = PANEL_DEPTH /* rows of the transposed product's panel: 32 KiB at 128 columns */
+    SPAN_MAX = 2048,  /* columns between widenings: 64 vectors of 32 */
+    SPAN = 1536,      /* of a tile, */
+    TILE_ROWS = 8,    /* and the rows unpacked at a time: 12 KiB of codes, which stay in L1 */
+    TILE_TOKENS = 128 /* tokens that share them */
 };
 
 void avx2_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum) {
@@ -23,7 +21,7 @@ void avx2_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32
         highest = _mm256_max_ps(_mm256_and_ps(v, magnitude), highest); /* a NaN v is skipped */
         poison = _mm256_fmadd_ps(v, _mm256_setzero_ps(), poison);
     }
-    float s = 127.0f / max_lanes(highest) + sum_lanes(poison);
+    float s = 127.0f / vec_highest(highest) + vec_sum(poison);
     const __m256 lowest = _mm256_set1_ps(-128); /* of NaN too */
     __m256i total = _mm256_setzero_si256();
     memset(q + n, 0, (size_t)(ternary_padded(n) - n));
@@ -41,20 +39,6 @@ void avx2_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32
     half = _mm_hadd_epi32(half, half);
     *sum = _mm_cvtsi128_si32(_mm_hadd_epi32(half, half));
     *scale = s;
-}
-
-static const uint8_t *codes_at(const ternary_matrix *w, int64_t row, int64_t col) {
-    return w->codes + (size_t)row * ternary_row_bytes(w->cols) + (size_t)col / 4;
-}
-
-/* The four vectors of codes of a block, in the order of the columns. */
-ALWAYS_INLINE void unpack_codes(const uint8_t *block, __m256i codes[4]) {
-    const __m256i low = _mm256_set1_epi8(3);
-    __m256i packed = _mm256_loadu_si256((const __m256i *)block);
-    codes[0] = _mm256_and_si256(_mm256_srli_epi16(packed, 6), low);
-    codes[1] = _mm256_and_si256(_mm256_srli_epi16(packed, 4), low);
-    codes[2] = _mm256_and_si256(_mm256_srli_epi16(packed, 2), low);
-    codes[3] = _mm256_and_si256(packed, low);
 }
 
 /* The sums of the lanes of four rows' 16-bit sums. */
@@ -138,11 +122,6 @@ static void unpack_tile(int_tile *tile, const ternary_matrix *w, int64_t row, in
     }
 }
 
-/* Tells the compiler that v may change here: it must then hold v in one register, instead of
- * loading a weight twice or rotating the sums through copies, which cost gcc 12 a quarter of the
- * speed. */
-#define HOLD(v) __asm__("" : "+x"(v))
-
 /* Four rows from `row` by `tokens` (1 or 2) tokens over one span. */
 ALWAYS_INLINE void multiply_span(int_tile *tile, int64_t row, int64_t token, const int tokens,
                                  int64_t col, int64_t width, bool last) {
@@ -219,78 +198,6 @@ void avx2_ternary_matmul(const ternary_matrix *w, int64_t row_begin, int64_t row
                 unpack_tile(&tile, w, row, col, width);
                 multiply_tile(&tile, col, width, col + width == padded);
             }
-        }
-    }
-}
-
-/* The 128 values of a block as float32, eight at a time: vector i goes to out + i * step (+ 8 for
- * odd i): step 8 keeps them in a row, a larger one spreads strips of 16 columns. */
-ALWAYS_INLINE void unpack_floats(const uint8_t *block, float *out, int64_t strip_step) {
-    const __m256i one = _mm256_set1_epi8(1);
-    __m256i codes[4];
-    unpack_codes(block, codes);
-    for (int i = 0; i < 4; i++) {
-        __m256i values = _mm256_sub_epi8(codes[i], one);
-        __m128i halves[2] = {_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1)};
-        for (int h = 0; h < 2; h++) {
-            float *strip = out + (2 * i + h) * strip_step;
-            __m256i low = _mm256_cvtepi8_epi32(halves[h]);
-            __m256i high = _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(halves[h], halves[h]));
-            _mm256_store_ps(strip, _mm256_cvtepi32_ps(low));
-            _mm256_store_ps(strip + 8, _mm256_cvtepi32_ps(high));
-        }
-    }
-}
-
-void avx2_ternary_matmul_f32(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
-                             const float *x, int64_t ldx, int64_t tokens, float *y, int64_t ldy) {
-    _Alignas(64) float panel[DOT_ROWS * DOT_COLUMNS];
-    for (int64_t row = row_begin; row < row_end; row += DOT_ROWS) {
-        int64_t rows = min_i64(DOT_ROWS, row_end - row);
-        for (int64_t col = 0; col < w->cols; col += DOT_COLUMNS) {
-            int64_t width = min_i64(DOT_COLUMNS, w->cols - col);
-            for (int64_t r = 0; r < rows; r++)
-                for (int64_t k = 0; k < width; k += TERNARY_BLOCK)
-                    unpack_floats(codes_at(w, row + r, col + k), panel + r * DOT_COLUMNS + k,
-                                  STRIP);
-            dot_product p = {.x = x + col,
-                             .ldx = ldx,
-                             .tokens = tokens,
-                             .w = panel,
-                             .ldw = DOT_COLUMNS,
-                             .rows = rows,
-                             .k = width,
-                             .alpha = w->scale,
-                             .y = y + row,
-                             .ldy = ldy,
-                             .keep = col > 0};
-            avx2_dot_product(&p);
-        }
-    }
-}
-
-void avx2_ternary_matmul_t(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
-                           const float *dy, int64_t lddy, int64_t tokens, float *dx, int64_t lddx,
-                           bool add) {
-    _Alignas(64) float panel[TERNARY_BLOCK / STRIP][T_ROWS][STRIP];
-    for (int64_t col = col_begin; col < col_end; col += TERNARY_BLOCK) {
-        int64_t width = min_i64(TERNARY_BLOCK, col_end - col);
-        for (int64_t row = 0; row < w->rows; row += T_ROWS) {
-            int64_t rows = min_i64(T_ROWS, w->rows - row);
-            for (int64_t r = 0; r < rows; r++)
-                unpack_floats(codes_at(w, row + r, col), panel[0][r], T_ROWS * STRIP);
-            panel_product p = {.a = dy + row,
-                               .lda = lddy,
-                               .rows = tokens,
-                               .depth = rows,
-                               .panel = panel[0][0],
-                               .strip_step = T_ROWS * STRIP,
-                               .width = width,
-                               .alpha = w->scale,
-                               .c = dx + col,
-                               .ldc = lddx,
-                               .keep = add || row > 0};
-            avx2_panel_product(&p);
         }
     }
 }

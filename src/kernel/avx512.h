@@ -1,31 +1,29 @@
-/* The 512-bit vector of AVX-512 in the terms of vec.h, and the codes of its integer products. Only
+/* The 512-bit vector of AVX-512 in the terms of vec.h, and the entries of other files. Only
  * files compiled for AVX-512 F, BW, DQ and VL include it. */
 #ifndef WEFT_KERNEL_AVX512_H
 #define WEFT_KERNEL_AVX512_H
 
-#include "kernel/kernel.h"
+#include "kernel/simd.h"
 
 #include <immintrin.h>
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define NEVER_INLINE  __attribute__((noinline))
-
-/* A loop of a few constant steps over an array of vectors: unrolled early, the array lives in
- * registers. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define UNROLLED(i, count) UNROLL for (int i = 0; i < (count); i++)
+/* 24 sums, two vectors of B and one of A (or ten operands of dot products, some from memory) fill
+ * the 32 registers. */
+enum {
+    LANES = 16,
+    STRIP_VECTORS = 2,
+    STRIP_ROWS = 12,
+    DOT_ROWS4 = 6,
+    DOT_ROWS3 = 8,
+    DOT_ROWS2 = 8,
+    DOT_ROWS1 = 12,
+    DENSE_ROWS = 64,
+    TOKEN_SPANS = 1
+};
 
 typedef __m512 vec;
 typedef __m512d vec_double;
-typedef __m512i vec_int;
-
-/* 24 sums, two vectors of B and one of A (or ten operands of dot products, some from memory) fill
- * the 32 registers. */
-enum { LANES = 16, STRIP_ROWS = 12, DOT_ROWS4 = 6, DOT_ROWS3 = 8, DOT_ROWS2 = 8, DOT_ROWS1 = 12 };
+typedef __m128 vec_quad;
 
 /* The first `count` lanes: all from LANES on, none up to 0. */
 ALWAYS_INLINE __mmask16 lane_mask(int64_t count) {
@@ -70,6 +68,9 @@ ALWAYS_INLINE vec vec_max(vec a, vec b) {
 ALWAYS_INLINE vec vec_round(vec v) {
     return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
+ALWAYS_INLINE vec vec_sqrt(vec v) {
+    return _mm512_sqrt_ps(v);
+}
 ALWAYS_INLINE vec vec_scale_exponent(vec v, vec n) {
     return _mm512_scalef_ps(v, n);
 }
@@ -80,13 +81,10 @@ ALWAYS_INLINE vec vec_zero_below(vec v, vec x, vec bound) {
 ALWAYS_INLINE __m256 fold_lanes(vec a) {
     return _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
 }
-ALWAYS_INLINE __m128 vec_sum4(vec a, vec b, vec c, vec d) {
+ALWAYS_INLINE vec_quad vec_sum4(vec a, vec b, vec c, vec d) {
     __m256 ab = _mm256_hadd_ps(fold_lanes(a), fold_lanes(b));
     __m256 s = _mm256_hadd_ps(ab, _mm256_hadd_ps(fold_lanes(c), fold_lanes(d)));
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
-}
-ALWAYS_INLINE float vec_sum(vec a) {
-    return _mm_cvtss_f32(vec_sum4(a, a, a, a));
 }
 ALWAYS_INLINE float vec_highest(vec a) {
     return _mm512_reduce_max_ps(a);
@@ -102,17 +100,17 @@ ALWAYS_INLINE void transpose_quarters(vec v[4]) {
     v[3] = _mm512_shuffle_ps(b, d, 0xee);
 }
 ALWAYS_INLINE void vec_transpose(vec v[LANES]) {
-    UNROLLED(r, LANES / 4) transpose_quarters(v + 4 * r);
-    UNROLLED(r, 4) { /* the same with whole quarters */
-            vec a = _mm512_shuffle_f32x4(v[r], v[r + 4], 0x44);
-            vec b = _mm512_shuffle_f32x4(v[r], v[r + 4], 0xee);
-            vec c = _mm512_shuffle_f32x4(v[r + 8], v[r + 12], 0x44);
-            vec d = _mm512_shuffle_f32x4(v[r + 8], v[r + 12], 0xee);
-            v[r] = _mm512_shuffle_f32x4(a, c, 0x88);
-            v[r + 4] = _mm512_shuffle_f32x4(a, c, 0xdd);
-            v[r + 8] = _mm512_shuffle_f32x4(b, d, 0x88);
-            v[r + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
-        }
+    UNROLL (r, LANES / 4) transpose_quarters(v + 4 * r);
+    UNROLL (r, 4) { /* the same with whole quarters */
+        vec a = _mm512_shuffle_f32x4(v[r], v[r + 4], 0x44);
+        vec b = _mm512_shuffle_f32x4(v[r], v[r + 4], 0xee);
+        vec c = _mm512_shuffle_f32x4(v[r + 8], v[r + 12], 0x44);
+        vec d = _mm512_shuffle_f32x4(v[r + 8], v[r + 12], 0xee);
+        v[r] = _mm512_shuffle_f32x4(a, c, 0x88);
+        v[r + 4] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        v[r + 8] = _mm512_shuffle_f32x4(b, d, 0x88);
+        v[r + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
 }
 
 ALWAYS_INLINE vec_double vec_double_zero(void) {
@@ -131,13 +129,35 @@ ALWAYS_INLINE double vec_double_sum(vec_double v) {
     return _mm512_reduce_add_pd(v);
 }
 
-ALWAYS_INLINE vec_int vec_bytes(const uint8_t *p) {
+ALWAYS_INLINE void vec_halves(const uint8_t *p, vec v[1]) {
+    v[0] = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+ALWAYS_INLINE void vec_brains(const uint8_t *p, vec v[1]) {
+    __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+    v[0] = _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+}
+ALWAYS_INLINE void vec_bytes(const void *p, vec v[1]) {
+    v[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+ALWAYS_INLINE vec vec_set_half(const uint8_t *p) {
+    return _mm512_set1_ps(_cvtsh_ss((unsigned short)(p[0] | p[1] << 8)));
+}
+
+/* Bytes of codes as words: each holds four columns, 32 apart. */
+ALWAYS_INLINE __m512i load_codes(const uint8_t *p) {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
 }
-ALWAYS_INLINE vec vec_ternary(vec_int packed, int shift) {
+ALWAYS_INLINE void unpack_floats(const uint8_t *block, float *out, int64_t strip_step) {
     const vec values = _mm512_setr_ps(-1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0);
-    return _mm512_permutevar_ps(values, _mm512_srli_epi32(packed, (unsigned)shift));
+    for (int half = 0; half < 2; half++) {
+        __m512i packed = load_codes(block + 16 * half);
+        for (int i = 0; i < 4; i++)
+            _mm512_storeu_ps(
+                out + i * strip_step + 16 * half,
+                _mm512_permutevar_ps(values, _mm512_srli_epi32(packed, 6 - 2 * (unsigned)i)));
+    }
 }
+
 void avx512_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum);
 void avx512_dropout(const float *x, int64_t n, float p, uint64_t seed, uint64_t first, float *y,
                     bool add);

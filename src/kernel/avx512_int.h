@@ -34,14 +34,6 @@ typedef struct int_tile {
     int64_t ldy, rows;  /* those below `rows` exist */
 } int_tile;
 
-static inline int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static inline const uint8_t *codes_at(const ternary_matrix *w, int64_t row, int64_t col) {
-    return w->codes + (size_t)row * ternary_row_bytes(w->cols) + (size_t)col / 4;
-}
-
 /* Two blocks of codes side by side. */
 ALWAYS_INLINE __m512i load_pair(const uint8_t *low, const uint8_t *high) {
     __m256i first = _mm256_loadu_si256((const __m256i *)low);
@@ -108,36 +100,36 @@ ALWAYS_INLINE void sum_span(const int_tile *tile, const int tokens, int64_t widt
     const uint8_t *codes = tile->codes[0][0];
     const int8_t *q = tile->q[0];
     int_sums sums;
-    UNROLLED(t, tokens) {
-        UNROLLED(v, INT_VECTORS) sums[t][v] = _mm512_setzero_si512();
+    UNROLL (t, tokens) {
+        UNROLL (v, INT_VECTORS) sums[t][v] = _mm512_setzero_si512();
     }
     for (int64_t k = 0; k < width; k += 4, codes += 4 * INT_ROWS) {
-        UNROLLED(t, tokens) {
+        UNROLL (t, tokens) {
             int32_t four;
             memcpy(&four, q + t * INT_LINE + k, 4);
             __m512i x = _mm512_set1_epi32(four);
-            UNROLLED(v, INT_VECTORS)
-            sums[t][v] = multiply_add(sums[t][v], _mm512_load_si512(codes + 64 * v), x);
+            UNROLL (v, INT_VECTORS)
+                sums[t][v] = multiply_add(sums[t][v], _mm512_load_si512(codes + 64 * v), x);
         }
     }
-    UNROLLED(t, tokens) {
-        UNROLLED(v, INT_VECTORS) out[t][v] = widen(sums[t][v]);
+    UNROLL (t, tokens) {
+        UNROLL (v, INT_VECTORS) out[t][v] = widen(sums[t][v]);
     }
 }
 
 /* Each number of tokens in a function of its own: inlined together, gcc 12 keeps the sums in
  * memory. */
 typedef void sum_function(const int_tile *tile, int64_t width, int_sums out);
-static NEVER_INLINE void sum_6(const int_tile *tile, int64_t width, int_sums out) {
+NEVER_INLINE void sum_6(const int_tile *tile, int64_t width, int_sums out) {
     sum_span(tile, INT_STEP, width, out);
 }
-static NEVER_INLINE void sum_4(const int_tile *tile, int64_t width, int_sums out) {
+NEVER_INLINE void sum_4(const int_tile *tile, int64_t width, int_sums out) {
     sum_span(tile, 4, width, out);
 }
-static NEVER_INLINE void sum_2(const int_tile *tile, int64_t width, int_sums out) {
+NEVER_INLINE void sum_2(const int_tile *tile, int64_t width, int_sums out) {
     sum_span(tile, 2, width, out);
 }
-static NEVER_INLINE void sum_1(const int_tile *tile, int64_t width, int_sums out) {
+NEVER_INLINE void sum_1(const int_tile *tile, int64_t width, int_sums out) {
     sum_span(tile, 1, width, out);
 }
 

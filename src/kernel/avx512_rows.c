@@ -3,6 +3,7 @@
 #include "kernel/avx512.h"
 
 #include "kernel/ref.h"
+#include "kernel/vec.h"
 
 void avx512_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum) {
     __m512 highest = _mm512_set1_ps(1e-5f), poison = _mm512_setzero_ps();

@@ -21,18 +21,14 @@ typedef struct gradient_panel {
     int64_t tokens, pairs;
 } gradient_panel;
 
-static int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* Two rows of a block as pair `pair`: a lane takes a byte of each, in its halves, and so four
  * columns of both. */
 ALWAYS_INLINE void unpack_pair(gradient_panel *panel, int64_t pair, const uint8_t *first,
                                const uint8_t *second) {
     const __m512i mask = _mm512_set1_epi16(3), one = _mm512_set1_epi16(1);
     for (int p = 0; p < TERNARY_BLOCK_BYTES; p += LANES) {
-        __m512i high = _mm512_slli_epi32(vec_bytes(second + p), 16);
-        __m512i packed = _mm512_or_si512(vec_bytes(first + p), high);
+        __m512i high = _mm512_slli_epi32(load_codes(second + p), 16);
+        __m512i packed = _mm512_or_si512(load_codes(first + p), high);
         for (int i = 0; i < 4; i++) {
             __m512i codes =
                 _mm512_and_si512(_mm512_srli_epi32(packed, (unsigned)(6 - 2 * i)), mask);
@@ -57,32 +53,30 @@ ALWAYS_INLINE void multiply_half(gradient_panel *panel, int half, int64_t token,
     __m512i sums[STEP][VECTORS];
     const int16_t *weights = panel->weights[half][0][0], *q = panel->q[token];
     int32_t *kept = panel->sums[token][half];
-    UNROLLED(t, tokens) {
-        UNROLLED(v, VECTORS)
-            sums[t][v] = _mm512_load_si512(kept + t * TERNARY_BLOCK + 16 * v);
+    UNROLL (t, tokens) {
+        UNROLL (v, VECTORS) sums[t][v] = _mm512_load_si512(kept + t * TERNARY_BLOCK + 16 * v);
     }
     for (int64_t p = 0; p < panel->pairs; p++, weights += 2 * LINE, q += 2) {
-        UNROLLED(t, tokens) {
+        UNROLL (t, tokens) {
             int32_t pair;
             memcpy(&pair, q + t * PANEL_ROWS, sizeof pair);
             __m512i x = _mm512_set1_epi32(pair);
-            UNROLLED(v, VECTORS) {
+            UNROLL (v, VECTORS) {
                 __m512i pairs = _mm512_load_si512(weights + 32 * v);
                 sums[t][v] = _mm512_dpwssd_epi32(sums[t][v], x, pairs);
             }
         }
     }
-    UNROLLED(t, tokens) {
-        UNROLLED(v, VECTORS)
-            _mm512_store_si512(kept + t * TERNARY_BLOCK + 16 * v, sums[t][v]);
+    UNROLL (t, tokens) {
+        UNROLL (v, VECTORS) _mm512_store_si512(kept + t * TERNARY_BLOCK + 16 * v, sums[t][v]);
     }
 }
 
 /* Functions of their own, as in avx512_int.h. */
-static NEVER_INLINE void multiply_6(gradient_panel *panel, int half, int64_t token) {
+NEVER_INLINE void multiply_6(gradient_panel *panel, int half, int64_t token) {
     multiply_half(panel, half, token, STEP);
 }
-static NEVER_INLINE void multiply_1(gradient_panel *panel, int half, int64_t token) {
+NEVER_INLINE void multiply_1(gradient_panel *panel, int half, int64_t token) {
     multiply_half(panel, half, token, 1);
 }
 

@@ -9,6 +9,7 @@ enum {
     Q8_0_VALUES = 32,
     Q8_0_BYTES = 34, /* f16 d, 32 int8; value = d * q */
     Q6_K_VALUES = 256,
+    Q6_K_HALF = 128,
     Q6_K_BYTES = 210, /* ql[128], qh[64], int8 scales[16], f16 d; value = d * scale * (q - 32) */
     DENSE_SPAN = 256  /* values: the longest span; whole blocks of every type */
 };
@@ -22,26 +23,28 @@ static inline void q8_0_block(const uint8_t *block, float *out) {
     for (int i = 0; i < Q8_0_VALUES; i++) out[i] = d * (float)(int8_t)block[2 + i];
 }
 
-/* A half block of 128 values takes 64 bytes of ql, 32 of qh and 8 scales; a scale covers 16 values.
- */
-static inline void q6_k_half(const uint8_t *ql, const uint8_t *qh, const uint8_t *scales, float d,
-                             float *out) {
-    for (int quarter = 0; quarter < 4; quarter++) {
-        const uint8_t *low = ql + (quarter & 1) * 32;
-        int low_shift = quarter >> 1 << 2, high_shift = quarter * 2;
-        for (int i = 0; i < 32; i++) {
-            int q = (low[i] >> low_shift & 15) | (qh[i] >> high_shift & 3) << 4;
-            float scale = d * (float)(int8_t)scales[quarter * 2 + i / 16]; /* exact: 11 + 7 bits */
-            out[quarter * 32 + i] = scale * (float)(q - 32);
-        }
+/* The codes q - 32 of a half block of 128 values, which takes 64 bytes of ql, 32 of qh and 8
+ * scales; a scale covers 16 values. */
+static inline void q6_k_codes(const uint8_t *restrict ql, const uint8_t *restrict qh,
+                              int8_t *restrict codes) {
+    for (int i = 0; i < 32; i++) {
+        codes[i] = (int8_t)(((ql[i] & 15) | (qh[i] & 3) << 4) - 32);
+        codes[32 + i] = (int8_t)(((ql[32 + i] & 15) | (qh[i] >> 2 & 3) << 4) - 32);
+        codes[64 + i] = (int8_t)((ql[i] >> 4 | (qh[i] >> 4 & 3) << 4) - 32);
+        codes[96 + i] = (int8_t)((ql[32 + i] >> 4 | (qh[i] >> 6) << 4) - 32);
     }
 }
 
 static inline void q6_k_block(const uint8_t *block, float *out) {
     const uint8_t *ql = block, *qh = block + 128, *scales = block + 192;
     float d = f16_to_f32(u16_at(block + 208));
-    q6_k_half(ql, qh, scales, d, out);
-    q6_k_half(ql + 64, qh + 32, scales + 8, d, out + 128);
+    int8_t codes[Q6_K_VALUES];
+    q6_k_codes(ql, qh, codes);
+    q6_k_codes(ql + 64, qh + 32, codes + Q6_K_HALF);
+    for (int i = 0; i < Q6_K_VALUES; i++) {
+        float scale = d * (float)(int8_t)scales[i / 16]; /* exact: 11 + 7 bits */
+        out[i] = scale * (float)codes[i];
+    }
 }
 
 /* Values [begin, begin + count) of a row; begin is a multiple of DENSE_SPAN, count at most that. */

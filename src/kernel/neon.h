@@ -1,105 +1,162 @@
-/* What the NEON files share: vector helpers and the two float products that everything else is cut
- * into. Only files compiled for AArch64 include it. */
+/* The 128-bit vector of NEON in the terms of vec.h, and the entries of other files. Only files
+ * compiled for AArch64 include it. */
 #ifndef WEFT_KERNEL_NEON_H
 #define WEFT_KERNEL_NEON_H
 
-#include "kernel/kernel.h"
+#include "kernel/simd.h"
 
 #include <arm_neon.h>
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-/* A loop over sums or operands, at most eight, in full: only then do they stay in registers. */
-#define UNROLL(i, count) _Pragma("GCC unroll 8") for (int i = 0; i < (count); i++)
 
 /* Tells the compiler that v may change here: it must then hold v in one register, instead of
  * rotating the sums of an inner loop through copies or storing them in every round. */
 #define HOLD(v) __asm__("" : "+w"(v))
 
+/* 24 sums, four vectors of B and a value of A (or the operands of 16 dot products) fit the 32
+ * registers. */
 enum {
-    STRIP = 16,       /* columns of the outer product's tile: four vectors */
-    DOT_COLUMNS = 256 /* columns of one call of the inner product: chains of 64 additions */
+    LANES = 4,
+    STRIP_VECTORS = 4,
+    STRIP_ROWS = 6,
+    DOT_ROWS4 = 4,
+    DOT_ROWS3 = 4,
+    DOT_ROWS2 = 4,
+    DOT_ROWS1 = 8,
+    DENSE_ROWS = 40,
+    TOKEN_SPANS = 4
 };
 
-static inline int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static inline int64_t max_i64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
+typedef float32x4_t vec;
+typedef float64x2_t vec_double;
+typedef float32x4_t vec_quad;
 
-/* All ones in the first `count` lanes (all from 4 on, none up to 0). */
+/* All ones in the first `count` lanes: all from LANES on, none up to 0. */
 static inline uint32x4_t lane_mask(int64_t count) {
-    static const int32_t lanes[4] = {0, 1, 2, 3};
-    return vcltq_s32(vld1q_s32(lanes), vdupq_n_s32((int)max_i64(min_i64(count, 4), 0)));
+    static const int32_t lanes[LANES] = {0, 1, 2, 3};
+    return vcltq_s32(vld1q_s32(lanes), vdupq_n_s32((int)max_i64(min_i64(count, LANES), 0)));
 }
 
-static inline float32x4_t mask_lanes(float32x4_t v, uint32x4_t mask) {
+ALWAYS_INLINE vec vec_mask(vec v, uint32x4_t mask) {
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), mask));
 }
 
-/* The four floats from p, or the first `count` of them and zeros. */
-ALWAYS_INLINE float32x4_t load_lanes(const float *p, int64_t count) {
-    if (count >= 4) return vld1q_f32(p);
-    float32x4_t v = vdupq_n_f32(0);
+ALWAYS_INLINE vec vec_zero(void) {
+    return vdupq_n_f32(0);
+}
+ALWAYS_INLINE vec vec_set(float x) {
+    return vdupq_n_f32(x);
+}
+ALWAYS_INLINE vec vec_load(const float *p) {
+    return vld1q_f32(p);
+}
+ALWAYS_INLINE void vec_store(float *p, vec v) {
+    vst1q_f32(p, v);
+}
+ALWAYS_INLINE vec vec_load_some(const float *p, int64_t count) {
+    vec v = vdupq_n_f32(0);
+    if (count >= LANES) return vld1q_f32(p);
     if (count > 0) v = vld1q_lane_f32(p, v, 0);
     if (count > 1) v = vld1q_lane_f32(p + 1, v, 1);
     if (count > 2) v = vld1q_lane_f32(p + 2, v, 2);
     return v;
 }
-
-ALWAYS_INLINE void store_lanes(float *p, int64_t count, float32x4_t value) {
-    if (count >= 4) {
-        vst1q_f32(p, value);
+ALWAYS_INLINE void vec_store_some(float *p, int64_t count, vec v) {
+    if (count >= LANES) {
+        vst1q_f32(p, v);
         return;
     }
-    if (count > 0) vst1q_lane_f32(p, value, 0);
-    if (count > 1) vst1q_lane_f32(p + 1, value, 1);
-    if (count > 2) vst1q_lane_f32(p + 2, value, 2);
+    if (count > 0) vst1q_lane_f32(p, v, 0);
+    if (count > 1) vst1q_lane_f32(p + 1, v, 1);
+    if (count > 2) vst1q_lane_f32(p + 2, v, 2);
+}
+ALWAYS_INLINE vec vec_keep_some(vec v, int64_t count) {
+    return vec_mask(v, lane_mask(count));
 }
 
-/* Sums of the lanes of four vectors, each (0+1) + (2+3). */
-static inline float32x4_t sum_lanes4(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d) {
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c) {
+    return vfmaq_f32(c, a, b);
+}
+ALWAYS_INLINE vec vec_fnma(vec a, vec b, vec c) {
+    return vfmsq_f32(c, a, b);
+}
+ALWAYS_INLINE vec vec_min(vec a, vec b) {
+    return vminq_f32(a, b);
+}
+ALWAYS_INLINE vec vec_max(vec a, vec b) {
+    return vmaxq_f32(a, b);
+}
+ALWAYS_INLINE vec vec_round(vec v) {
+    return vrndnq_f32(v);
+}
+ALWAYS_INLINE vec vec_sqrt(vec v) {
+    return vsqrtq_f32(v);
+}
+ALWAYS_INLINE vec vec_scale_exponent(vec v, vec n) {
+    int32x4_t exponent = vshlq_n_s32(vcvtnq_s32_f32(n), 23);
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(v), exponent));
+}
+ALWAYS_INLINE vec vec_zero_below(vec v, vec x, vec bound) {
+    return vec_mask(v, vmvnq_u32(vcltq_f32(x, bound)));
+}
+
+/* Each (0+1) + (2+3). */
+ALWAYS_INLINE vec_quad vec_sum4(vec a, vec b, vec c, vec d) {
     return vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
 }
-
-static inline float sum_lanes(float32x4_t a) {
-    return vgetq_lane_f32(sum_lanes4(a, a, a, a), 0);
+ALWAYS_INLINE float vec_highest(vec a) {
+    return vmaxvq_f32(a);
 }
 
-static inline int32x4_t sum_lanes4_s32(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
-    return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+ALWAYS_INLINE void vec_transpose(vec v[LANES]) {
+    float32x4x2_t a = vzipq_f32(v[0], v[2]), b = vzipq_f32(v[1], v[3]);
+    float32x4x2_t low = vzipq_f32(a.val[0], b.val[0]), high = vzipq_f32(a.val[1], b.val[1]);
+    v[0] = low.val[0];
+    v[1] = low.val[1];
+    v[2] = high.val[0];
+    v[3] = high.val[1];
 }
 
-static inline float row_max(const float *row, int64_t n) {
-    float32x4_t highest = vdupq_n_f32(row[0]);
-    int64_t i = 0;
-    for (; i + 4 <= n; i += 4) highest = vmaxnmq_f32(highest, vld1q_f32(row + i));
-    for (; i < n; i++) highest = vmaxnmq_f32(highest, vdupq_n_f32(row[i]));
-    return vmaxnmvq_f32(highest);
+ALWAYS_INLINE vec_double vec_double_zero(void) {
+    return vdupq_n_f64(0);
+}
+ALWAYS_INLINE vec_double vec_low_double(vec v) {
+    return vcvt_f64_f32(vget_low_f32(v));
+}
+ALWAYS_INLINE vec_double vec_high_double(vec v) {
+    return vcvt_high_f64_f32(v);
+}
+ALWAYS_INLINE vec_double vec_double_fma(vec_double a, vec_double b, vec_double c) {
+    return vfmaq_f64(c, a, b);
+}
+ALWAYS_INLINE double vec_double_sum(vec_double v) {
+    return vaddvq_f64(v);
 }
 
-/* exp(x) within 2e-7 relative; 0 where the result would be subnormal, at most exp(88); NaN stays
- * NaN. With x = n ln2 + r, |r| <= ln2 / 2: the Taylor polynomial of degree 7 is off by less than
- * 6e-9. */
-static inline float32x4_t exp_ps(float32x4_t x) {
-    const float32x4_t ln2_high = vdupq_n_f32(0x1.62e4p-1f); /* few bits: n * ln2_high is exact */
-    const float32x4_t ln2_low = vdupq_n_f32(0x1.7f7d1cp-20f);
-    static const float inverse_factorials[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6,
-                                               0.5f,       1.0f,       1.0f};
-    uint32x4_t zero = vcltq_f32(x, vdupq_n_f32(-87.3f));
-    x = vminq_f32(vdupq_n_f32(88.0f), vmaxq_f32(vdupq_n_f32(-87.3f), x));
-    float32x4_t n = vrndnq_f32(vmulq_f32(x, vdupq_n_f32(0x1.715476p+0f)));
-    float32x4_t r = vfmsq_f32(vfmsq_f32(x, n, ln2_high), n, ln2_low);
-    float32x4_t p = vdupq_n_f32(1.0f / 5040);
-    for (int i = 0; i < 7; i++) p = vfmaq_f32(vdupq_n_f32(inverse_factorials[i]), p, r);
-    int32x4_t exponent = vshlq_n_s32(vcvtnq_s32_f32(n), 23);
-    int32x4_t result = vaddq_s32(vreinterpretq_s32_f32(p), exponent);
-    return mask_lanes(vreinterpretq_f32_s32(result), vmvnq_u32(zero));
+ALWAYS_INLINE void vec_halves(const uint8_t *p, vec v[4]) {
+    UNROLL (i, 2) {
+        float16x8_t halves = vreinterpretq_f16_u8(vld1q_u8(p + 16 * i));
+        v[2 * i] = vcvt_f32_f16(vget_low_f16(halves));
+        v[2 * i + 1] = vcvt_high_f32_f16(halves);
+    }
 }
-
-static inline const uint8_t *codes_at(const ternary_matrix *w, int64_t row, int64_t col) {
-    return w->codes + (size_t)row * ternary_row_bytes(w->cols) + (size_t)col / 4;
+ALWAYS_INLINE void vec_brains(const uint8_t *p, vec v[4]) {
+    UNROLL (i, 2) {
+        uint16x8_t words = vreinterpretq_u16_u8(vld1q_u8(p + 16 * i));
+        v[2 * i] = vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(words), 16));
+        v[2 * i + 1] = vreinterpretq_f32_u32(vshll_high_n_u16(words, 16));
+    }
+}
+ALWAYS_INLINE void floats_of_bytes(int8x16_t bytes, vec v[4]) {
+    int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_high_s8(bytes);
+    v[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(low)));
+    v[1] = vcvtq_f32_s32(vmovl_high_s16(low));
+    v[2] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(high)));
+    v[3] = vcvtq_f32_s32(vmovl_high_s16(high));
+}
+ALWAYS_INLINE void vec_bytes(const void *p, vec v[4]) {
+    floats_of_bytes(vld1q_s8(p), v);
+}
+ALWAYS_INLINE vec vec_set_half(const uint8_t *p) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16((uint16_t)(p[0] | p[1] << 8))));
 }
 
 /* Half a block: the codes of columns 32 i + 16 half + 0..15 in codes[i]. */
@@ -122,53 +179,15 @@ ALWAYS_INLINE void unpack_codes(const uint8_t *block, int8x16_t codes[8]) {
         codes[2 * i + 1] = second[i];
     }
 }
-
-/* Outer product: C (rows, width <= STRIP) = alpha * A B + (C if keep), where A's element (i, j) is
- * a[i * a_row + j * a_step] and B (depth, width) has rows ldb apart. Each element is one chain of
- * FMAs over j, so it does not depend on the tile that it fell in, and a zero in A changes nothing.
- */
-typedef struct strip_product {
-    const float *a;
-    int64_t a_row, a_step;
-    int64_t rows, depth;
-    const float *b;
-    int64_t ldb, width;
-    float alpha;
-    float *c;
-    int64_t ldc;
-    bool keep;
-} strip_product;
-void neon_strip_product(const strip_product *args);
-
-/* The same over the columns of a panel: C (rows, width) = alpha * A B + (C if keep), A (rows,
- * depth), depth at most PANEL_DEPTH; column col of B is in the strip at panel + col / STRIP *
- * strip_step. */
-enum { PANEL_DEPTH = 64 };
-typedef struct panel_product {
-    const float *a;
-    int64_t lda, rows, depth;
-    const float *panel;
-    int64_t strip_step, width;
-    float alpha;
-    float *c;
-    int64_t ldc;
-    bool keep;
-} panel_product;
-void neon_panel_product(const panel_product *args);
-
-/* Inner product: y (tokens, rows) = alpha * x w^T + (y if keep), x (tokens, k), w (rows, k). */
-typedef struct dot_product {
-    const float *x;
-    int64_t ldx, tokens;
-    const float *w;
-    int64_t ldw, rows;
-    int64_t k;
-    float alpha;
-    float *y;
-    int64_t ldy;
-    bool keep;
-} dot_product;
-void neon_dot_product(const dot_product *args);
+ALWAYS_INLINE void unpack_floats(const uint8_t *block, float *out, int64_t strip_step) {
+    int8x16_t codes[8];
+    unpack_codes(block, codes);
+    UNROLL (i, 8) {
+        vec v[4];
+        floats_of_bytes(vsubq_s8(codes[i], vdupq_n_s8(1)), v);
+        UNROLL (j, 4) vst1q_f32(out + i * strip_step + 4 * j, v[j]);
+    }
+}
 
 void neon_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum);
 void neon_ternary_matmul(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
@@ -177,11 +196,6 @@ void neon_ternary_matmul(const ternary_matrix *w, int64_t row_begin, int64_t row
 void neon_dotprod_ternary_matmul(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
                                  const int8_t *q, const float *scale, const int32_t *sum,
                                  int64_t tokens, float *y, int64_t ldy);
-void neon_ternary_matmul_f32(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
-                             const float *x, int64_t ldx, int64_t tokens, float *y, int64_t ldy);
-void neon_ternary_matmul_t(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
-                           const float *dy, int64_t lddy, int64_t tokens, float *dx, int64_t lddx,
-                           bool add);
 
 void neon_gradient_row(const float *x, int64_t n, int16_t *q, float *scale);
 void neon_ternary_matmul_t_i16(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
@@ -192,24 +206,5 @@ void neon_dotprod_ternary_matmul_t_i16(const ternary_matrix *w, int64_t col_begi
                                        float *dx, int64_t lddx, bool add);
 void neon_ternary_unpack_rows(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
                               int64_t col_begin, int64_t col_end, uint8_t *out);
-
-void neon_dense_row(const dense_matrix *w, int64_t row, float *out);
-void neon_dense_matmul(const dense_matrix *w, int64_t row_begin, int64_t row_end, const float *x,
-                       int64_t ldx, int64_t tokens, float *y, int64_t ldy);
-void neon_dense_matmul_t(const dense_matrix *w, int64_t token_begin, int64_t token_end,
-                         const float *dy, int64_t lddy, float *dx, int64_t lddx);
-void neon_gemm_nt(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-                  const float *b, int64_t ldb, float *c, int64_t ldc, bool add);
-void neon_gemm_nn(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-                  const float *b, int64_t ldb, float *c, int64_t ldc, bool add);
-void neon_gemm_tn(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-                  const float *b, int64_t ldb, float *c, int64_t ldc, bool add);
-
-void neon_attention(const attention_shape *shape, int64_t head, int64_t token_begin,
-                    int64_t token_end, const float *q, const float *k, const float *v, float *out,
-                    float *scratch);
-void neon_attention_backward(const attention_shape *shape, int64_t kv_head, int64_t token_begin,
-                             int64_t token_end, const float *q, const float *k, const float *v,
-                             const float *dout, float *dq, float *dk, float *dv, float *scratch);
 
 #endif

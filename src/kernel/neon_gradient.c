@@ -12,7 +12,7 @@ void neon_gradient_row(const float *x, int64_t n, int16_t *q, float *scale) {
         highest = vmaxnmq_f32(highest, vabsq_f32(v)); /* a NaN v is skipped */
         poison = vfmaq_n_f32(poison, v, 0);
     }
-    float s = (float)GRADIENT_MOST / vmaxnmvq_f32(highest) + sum_lanes(poison);
+    float s = (float)GRADIENT_MOST / vmaxnmvq_f32(highest) + vec_sum(poison);
     const float32x4_t least = vdupq_n_f32(-GRADIENT_MOST), most = vdupq_n_f32(GRADIENT_MOST);
     memset(q + n, 0, (size_t)(gradient_padded(n) - n) * sizeof *q);
     for (int64_t i = 0; i < n; i += 4) {

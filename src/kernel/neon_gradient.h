@@ -4,6 +4,7 @@
 #define WEFT_KERNEL_NEON_GRADIENT_H
 
 #include "kernel/neon.h"
+#include "kernel/vec.h"
 
 enum {
     PANEL_TOKENS = 64, /* whose gradients are copied side by side: 16 KiB */

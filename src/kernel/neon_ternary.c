@@ -5,11 +5,6 @@
 #if defined(__aarch64__)
 #include "kernel/neon_ternary.h"
 
-enum {
-    DOT_ROWS = 12,       /* rows of float32 weights: 12 KiB at DOT_COLUMNS columns */
-    T_ROWS = PANEL_DEPTH /* rows of the transposed product's panel: 32 KiB at 128 columns */
-};
-
 _Static_assert(SPAN / 16 * 2 * 2 * 128 <= 32768, "the 16-bit sums of a span do not overflow");
 
 void neon_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32_t *sum) {
@@ -19,7 +14,7 @@ void neon_quantise_row(const float *x, int64_t n, int8_t *q, float *scale, int32
         highest = vmaxnmq_f32(highest, vabsq_f32(v)); /* a NaN v is skipped */
         poison = vfmaq_n_f32(poison, v, 0);
     }
-    float s = 127.0f / vmaxnmvq_f32(highest) + sum_lanes(poison);
+    float s = 127.0f / vmaxnmvq_f32(highest) + vec_sum(poison);
     int32x4_t total = vdupq_n_s32(0);
     memset(q + n, 0, (size_t)(ternary_padded(n) - n));
     for (int64_t i = 0; i < n; i += 4) {
@@ -66,73 +61,5 @@ void neon_ternary_matmul(const ternary_matrix *w, int64_t row_begin, int64_t row
         one_token(w, row_begin, row_end, q, w->scale / scale[0], sum[0], y, accumulate, widen);
     else
         tiled_matmul(w, row_begin, row_end, q, scale, sum, tokens, y, ldy, unpack_rows, multiply);
-}
-
-/* The 128 values of a block as float32, 16 at a time: strip_step apart. */
-ALWAYS_INLINE void unpack_floats(const uint8_t *block, float *out, int64_t strip_step) {
-    int8x16_t codes[8];
-    unpack_codes(block, codes);
-    for (int i = 0; i < 8; i++) {
-        float *strip = out + i * strip_step;
-        int8x16_t values = vsubq_s8(codes[i], vdupq_n_s8(1));
-        int16x8_t low = vmovl_s8(vget_low_s8(values)), high = vmovl_high_s8(values);
-        vst1q_f32(strip, vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))));
-        vst1q_f32(strip + 4, vcvtq_f32_s32(vmovl_high_s16(low)));
-        vst1q_f32(strip + 8, vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))));
-        vst1q_f32(strip + 12, vcvtq_f32_s32(vmovl_high_s16(high)));
-    }
-}
-
-void neon_ternary_matmul_f32(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
-                             const float *x, int64_t ldx, int64_t tokens, float *y, int64_t ldy) {
-    _Alignas(64) float panel[DOT_ROWS * DOT_COLUMNS];
-    for (int64_t row = row_begin; row < row_end; row += DOT_ROWS) {
-        int64_t rows = min_i64(DOT_ROWS, row_end - row);
-        for (int64_t col = 0; col < w->cols; col += DOT_COLUMNS) {
-            int64_t width = min_i64(DOT_COLUMNS, w->cols - col);
-            for (int64_t r = 0; r < rows; r++)
-                for (int64_t k = 0; k < width; k += TERNARY_BLOCK)
-                    unpack_floats(codes_at(w, row + r, col + k), panel + r * DOT_COLUMNS + k,
-                                  STRIP);
-            dot_product p = {.x = x + col,
-                             .ldx = ldx,
-                             .tokens = tokens,
-                             .w = panel,
-                             .ldw = DOT_COLUMNS,
-                             .rows = rows,
-                             .k = width,
-                             .alpha = w->scale,
-                             .y = y + row,
-                             .ldy = ldy,
-                             .keep = col > 0};
-            neon_dot_product(&p);
-        }
-    }
-}
-
-void neon_ternary_matmul_t(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
-                           const float *dy, int64_t lddy, int64_t tokens, float *dx, int64_t lddx,
-                           bool add) {
-    _Alignas(64) float panel[TERNARY_BLOCK / STRIP][T_ROWS][STRIP];
-    for (int64_t col = col_begin; col < col_end; col += TERNARY_BLOCK) {
-        int64_t width = min_i64(TERNARY_BLOCK, col_end - col);
-        for (int64_t row = 0; row < w->rows; row += T_ROWS) {
-            int64_t rows = min_i64(T_ROWS, w->rows - row);
-            for (int64_t r = 0; r < rows; r++)
-                unpack_floats(codes_at(w, row + r, col), panel[0][r], T_ROWS * STRIP);
-            panel_product p = {.a = dy + row,
-                               .lda = lddy,
-                               .rows = tokens,
-                               .depth = rows,
-                               .panel = panel[0][0],
-                               .strip_step = T_ROWS * STRIP,
-                               .width = width,
-                               .alpha = w->scale,
-                               .c = dx + col,
-                               .ldc = lddx,
-                               .keep = add || row > 0};
-            neon_panel_product(&p);
-        }
-    }
 }
 #endif

@@ -5,6 +5,7 @@
 #define WEFT_KERNEL_NEON_TERNARY_H
 
 #include "kernel/neon.h"
+#include "kernel/vec.h"
 
 enum {
     SPAN = 1024,      /* columns between widenings: see neon_ternary.c */
@@ -78,7 +79,8 @@ typedef int32x4_t accumulate_function(int32x4_t sum, int8x16_t codes, int8x16_t 
 typedef int32x4_t widen_function(int32x4_t sum);
 
 ALWAYS_INLINE int32x4_t widen4(const int32x4_t sums[4], widen_function *widen) {
-    return sum_lanes4_s32(widen(sums[0]), widen(sums[1]), widen(sums[2]), widen(sums[3]));
+    return vpaddq_s32(vpaddq_s32(widen(sums[0]), widen(sums[1])),
+                      vpaddq_s32(widen(sums[2]), widen(sums[3])));
 }
 
 /* One token: four rows at a time, straight from the packed codes, two chains a row. Missing rows

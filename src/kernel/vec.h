@@ -1,32 +1,34 @@
-/* What the float kernels of the vector ISAs share; the vec_*.h files hold their bodies. A file
- * includes its vector header first (avx512.h), which defines: the types vec, vec_double (half as
- * many lanes) and vec_int; LANES and the register tiles; and their operations, of which these need
- * a word (+ - * / of C work on vectors; nothing is contracted):
- *   vec_load_some, vec_store_some   the first `count` lanes only, at most all: loads fill with 0
- *   vec_keep_some                   zeros from lane `count` on
- *   vec_fma(a, b, c)                a * b + c in one rounding; vec_fnma: c - a * b
- *   vec_min, vec_max                the second operand if one is NaN
- *   vec_scale_exponent(v, n)        v * 2^n for integral n without overflow
- *   vec_zero_below(v, x, bound)     0 where x < bound, else v
- *   vec_transpose                   of LANES vectors in place
- *   vec_bytes, vec_ternary          LANES bytes; the value, -1 0 1, of the code at bit `shift` */
+/* The float kernels are written once, for any vector ISA: their bodies are in the vec_*.h files,
+ * and vec_kernels.h fills a table with them. A file includes the vector header of its ISA first
+ * (avx2.h, avx512.h, neon.h), which defines:
+ *   LANES, STRIP_VECTORS, STRIP_ROWS, DOT_ROWS1 .. 4   the tiles that fill the registers
+ *   DENSE_ROWS                  rows of dense_matmul_t's panel
+ *   TOKEN_ROWS                  rows of dense_matmul at once for one token: so many chains of FMAs
+ *   vec, vec_double, vec_quad   vectors of float, of half as many doubles, of four floats; the
+ *                               operators of C work on them, and nothing is contracted
+ *   vec_load_some, vec_store_some   the first `count` lanes, none up to 0: loads fill with 0
+ *   vec_keep_some               zeros from lane `count` on
+ *   vec_fma(a, b, c)            a * b + c in one rounding; vec_fnma: c - a * b
+ *   vec_min, vec_max            NaN if the second operand is
+ *   vec_scale_exponent(v, n)    v * 2^n for integral n without overflow
+ *   vec_zero_below(v, x, bound) 0 where x < bound, else v
+ *   vec_sum4                    the sums of the lanes of four vectors
+ *   vec_transpose               of LANES vectors in place
+ *   vec_halves, vec_brains, vec_bytes   16 f16, bf16, int8 from unaligned bytes, as 16 / LANES
+ *                               vectors; vec_set_half: all lanes the f16 at p
+ *   unpack_floats(block, out, step)   the 128 values of a block of ternary codes as strips that
+ *                               lie `step` floats apart */
 #ifndef WEFT_KERNEL_VEC_H
 #define WEFT_KERNEL_VEC_H
 
-#include "kernel/kernel.h"
+#include "kernel/simd.h"
 
 enum {
-    STRIP = 2 * LANES, /* columns of the outer product's tile */
-    DOT_COLUMNS =
-        512 /* columns of one call of the inner product, so that its operands stay in L1 */
+    STRIP = STRIP_VECTORS * LANES, /* columns of the outer product's tile */
+    /* Columns of one call of the inner product: chains of at most 64 additions, as the error bound
+     * of check_kernels has it, and a panel of 12 rows within 24 KiB. */
+    DOT_COLUMNS = 64 * (LANES < 8 ? LANES : 8)
 };
-
-static inline int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static inline int64_t max_i64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
 
 /* A vector from p, or its first `count` lanes and zeros. */
 ALWAYS_INLINE vec load_lanes(const float *p, int64_t count) {
@@ -38,6 +40,10 @@ ALWAYS_INLINE void store_lanes(float *p, int64_t count, vec value) {
         vec_store(p, value);
     else
         vec_store_some(p, count, value);
+}
+
+ALWAYS_INLINE float vec_sum(vec a) {
+    return vec_sum4(a, a, a, a)[0];
 }
 
 static inline float row_max(const float *row, int64_t n) {

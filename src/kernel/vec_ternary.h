@@ -6,20 +6,8 @@
 #include "kernel/vec_products.h"
 
 enum {
-    TERNARY_ROWS = 12 /* rows of a tile: 24 KiB at DOT_COLUMNS columns */
+    TERNARY_ROWS = 12 /* rows unpacked at a time */
 };
-
-static inline const uint8_t *codes_at(const ternary_matrix *w, int64_t row, int64_t col) {
-    return w->codes + (size_t)row * ternary_row_bytes(w->cols) + (size_t)col / 4;
-}
-
-/* The 128 values of a block as float32. */
-ALWAYS_INLINE void unpack_floats(const uint8_t *block, float *out) {
-    for (int p = 0; p < TERNARY_BLOCK_BYTES; p += LANES) {
-        vec_int packed = vec_bytes(block + p);
-        for (int i = 0; i < 4; i++) vec_store(out + 32 * i + p, vec_ternary(packed, 6 - 2 * i));
-    }
-}
 
 static inline void ternary_matmul_f32(const ternary_matrix *w, int64_t row_begin, int64_t row_end,
                                       const float *x, int64_t ldx, int64_t tokens, float *y,
@@ -31,7 +19,8 @@ static inline void ternary_matmul_f32(const ternary_matrix *w, int64_t row_begin
             int64_t width = min_i64(DOT_COLUMNS, w->cols - col);
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t k = 0; k < width; k += TERNARY_BLOCK)
-                    unpack_floats(codes_at(w, row + r, col + k), panel + r * DOT_COLUMNS + k);
+                    unpack_floats(codes_at(w, row + r, col + k), panel + r * DOT_COLUMNS + k,
+                                  STRIP);
             dot_product p = {.x = x + col,
                              .ldx = ldx,
                              .tokens = tokens,
@@ -44,6 +33,32 @@ static inline void ternary_matmul_f32(const ternary_matrix *w, int64_t row_begin
                              .ldy = ldy,
                              .keep = col > 0};
             dot_multiply(&p);
+        }
+    }
+}
+
+static inline void ternary_matmul_t(const ternary_matrix *w, int64_t col_begin, int64_t col_end,
+                                    const float *dy, int64_t lddy, int64_t tokens, float *dx,
+                                    int64_t lddx, bool add) {
+    _Alignas(64) float panel[TERNARY_BLOCK / STRIP][PANEL_DEPTH][STRIP];
+    for (int64_t col = col_begin; col < col_end; col += TERNARY_BLOCK) {
+        int64_t width = min_i64(TERNARY_BLOCK, col_end - col);
+        for (int64_t row = 0; row < w->rows; row += PANEL_DEPTH) {
+            int64_t rows = min_i64(PANEL_DEPTH, w->rows - row);
+            for (int64_t r = 0; r < rows; r++)
+                unpack_floats(codes_at(w, row + r, col), panel[0][r], PANEL_DEPTH * STRIP);
+            panel_product p = {.a = dy + row,
+                               .lda = lddy,
+                               .rows = tokens,
+                               .depth = rows,
+                               .panel = panel[0][0],
+                               .strip_step = PANEL_DEPTH * STRIP,
+                               .width = width,
+                               .alpha = w->scale,
+                               .c = dx + col,
+                               .ldc = lddx,
+                               .keep = add || row > 0};
+            panel_multiply(&p);
         }
     }
 }

@@ -1,15 +1,18 @@
-/* Attention in AVX2: up to ATTENTION_QUERIES neighbouring tokens that see the same first key go
- * through the keys together, as two small products. A key that a token does not see gets weight
- * zero, which changes no bit of the sums, so a token's result does not depend on its neighbours. */
-#if defined(__x86_64__)
-#include "kernel/avx2.h"
+/* Attention for any vector ISA (vec.h): up to ATTENTION_QUERIES neighbouring tokens that see the
+ * same first key go through the keys together, as two small products. A key that a token does not
+ * see gets weight zero, which changes no bit of the sums, so a token's result does not depend on
+ * its neighbours. */
+#ifndef WEFT_KERNEL_VEC_ATTENTION_H
+#define WEFT_KERNEL_VEC_ATTENTION_H
+
+#include "kernel/vec_products.h"
 
 /* Tokens [begin, begin + count) share `first`; together they see `keys` keys. */
 typedef struct query_block {
     int64_t begin, count, first, keys;
 } query_block;
 
-static query_block next_block(const attention_shape *shape, int64_t begin, int64_t end) {
+static inline query_block next_block(const attention_shape *shape, int64_t begin, int64_t end) {
     query_block b = {.begin = begin, .first = shape->first[begin]};
     while (b.count < ATTENTION_QUERIES && begin + b.count < end &&
            shape->first[begin + b.count] == b.first) {
@@ -19,23 +22,24 @@ static query_block next_block(const attention_shape *shape, int64_t begin, int64
     return b;
 }
 
-static void softmax(float *row, int64_t n) {
-    __m256 highest = _mm256_set1_ps(row_max(row, n)), total = _mm256_setzero_ps();
-    for (int64_t i = 0; i < n; i += 8) {
-        __m256 e = exp_ps(_mm256_sub_ps(load_lanes(row + i, n - i), highest));
-        if (n - i < 8) e = _mm256_and_ps(e, _mm256_castsi256_ps(lane_mask(n - i)));
+static inline void softmax(float *row, int64_t n) {
+    const vec highest = vec_set(row_max(row, n));
+    vec total = vec_zero();
+    for (int64_t i = 0; i < n; i += LANES) {
+        vec e = vec_exp(load_lanes(row + i, n - i) - highest);
+        if (n - i < LANES) e = vec_keep_some(e, n - i);
         store_lanes(row + i, n - i, e);
-        total = _mm256_add_ps(total, e);
+        total = total + e;
     }
-    __m256 gain = _mm256_set1_ps(1.0f / sum_lanes(total));
-    for (int64_t i = 0; i < n; i += 8)
-        store_lanes(row + i, n - i, _mm256_mul_ps(load_lanes(row + i, n - i), gain));
+    const vec gain = vec_set(1.0f / vec_sum(total));
+    for (int64_t i = 0; i < n; i += LANES)
+        store_lanes(row + i, n - i, load_lanes(row + i, n - i) * gain);
 }
 
 /* products (b.count, b.keys) = alpha * x k^T; x points at the block's first query, k at its first
  * key. */
-static void block_dots(const attention_shape *shape, const query_block *b, float alpha,
-                       const float *x, const float *k, float *products) {
+static inline void block_dots(const attention_shape *shape, const query_block *b, float alpha,
+                              const float *x, const float *k, float *products) {
     dot_product p = {.x = x,
                      .ldx = shape->ldq,
                      .tokens = b->count,
@@ -46,13 +50,13 @@ static void block_dots(const attention_shape *shape, const query_block *b, float
                      .alpha = alpha,
                      .y = products,
                      .ldy = b->keys};
-    avx2_dot_product(&p);
+    dot_multiply(&p);
 }
 
 /* weights (b.count, b.keys): the softmax of each query's scores, zero for the keys it does not see.
  */
-static void block_weights(const attention_shape *shape, const query_block *b, const float *q,
-                          const float *k, float *weights) {
+static inline void block_weights(const attention_shape *shape, const query_block *b, const float *q,
+                                 const float *k, float *weights) {
     block_dots(shape, b, shape->scale, q, k, weights);
     for (int64_t i = 0; i < b->count; i++) {
         int64_t seen = shape->last[b->begin + i] - b->first + 1;
@@ -63,16 +67,16 @@ static void block_weights(const attention_shape *shape, const query_block *b, co
 }
 
 /* Runs p over the columns of a head, strip by strip. */
-static void head_strips(strip_product p, int64_t head_dim) {
+static inline void head_strips(strip_product p, int64_t head_dim) {
     for (int64_t i = 0; i < head_dim; i += STRIP, p.b += STRIP, p.c += STRIP) {
         p.width = min_i64(STRIP, head_dim - i);
-        avx2_strip_product(&p);
+        strip_multiply(&p);
     }
 }
 
 /* out (b.count, d) = weights (b.count, b.keys) times the rows of v. */
-static void block_sum(const attention_shape *shape, const query_block *b, const float *weights,
-                      const float *v, float *out) {
+static inline void block_sum(const attention_shape *shape, const query_block *b,
+                             const float *weights, const float *v, float *out) {
     strip_product p = {.a = weights,
                        .a_row = b->keys,
                        .a_step = 1,
@@ -87,8 +91,8 @@ static void block_sum(const attention_shape *shape, const query_block *b, const 
 }
 
 /* dkv (b.keys, d) += weights^T times the block's rows of q or dout. */
-static void block_scatter(const attention_shape *shape, const query_block *b, const float *weights,
-                          const float *rows, float *dkv) {
+static inline void block_scatter(const attention_shape *shape, const query_block *b,
+                                 const float *weights, const float *rows, float *dkv) {
     strip_product p = {.a = weights,
                        .a_row = 1,
                        .a_step = b->keys,
@@ -103,9 +107,9 @@ static void block_scatter(const attention_shape *shape, const query_block *b, co
     head_strips(p, shape->head_dim);
 }
 
-void avx2_attention(const attention_shape *shape, int64_t head, int64_t token_begin,
-                    int64_t token_end, const float *q, const float *k, const float *v, float *out,
-                    float *scratch) {
+static inline void attention(const attention_shape *shape, int64_t head, int64_t token_begin,
+                             int64_t token_end, const float *q, const float *k, const float *v,
+                             float *out, float *scratch) {
     int64_t d = shape->head_dim, kv_head = head / (shape->heads / shape->kv_heads);
     for (int64_t t = token_begin; t < token_end;) {
         query_block b = next_block(shape, t, token_end);
@@ -117,21 +121,21 @@ void avx2_attention(const attention_shape *shape, int64_t head, int64_t token_be
 }
 
 /* ds[j] = scale * p[j] * (dp[j] - sum_i p[i] dp[i]), in place of dp. */
-static void score_gradients(float scale, const float *p, float *dp, int64_t n) {
-    __m256 dot = _mm256_setzero_ps();
-    for (int64_t i = 0; i < n; i += 8)
-        dot = _mm256_fmadd_ps(load_lanes(p + i, n - i), load_lanes(dp + i, n - i), dot);
-    __m256 mean = _mm256_set1_ps(sum_lanes(dot)), gain = _mm256_set1_ps(scale);
-    for (int64_t i = 0; i < n; i += 8) {
-        __m256 weight = _mm256_mul_ps(gain, load_lanes(p + i, n - i));
-        __m256 value = _mm256_sub_ps(load_lanes(dp + i, n - i), mean);
-        store_lanes(dp + i, n - i, _mm256_mul_ps(weight, value));
+static inline void score_gradients(float scale, const float *p, float *dp, int64_t n) {
+    vec dot = vec_zero();
+    for (int64_t i = 0; i < n; i += LANES)
+        dot = vec_fma(load_lanes(p + i, n - i), load_lanes(dp + i, n - i), dot);
+    const vec mean = vec_set(vec_sum(dot)), gain = vec_set(scale);
+    for (int64_t i = 0; i < n; i += LANES) {
+        vec weight = gain * load_lanes(p + i, n - i);
+        store_lanes(dp + i, n - i, weight * (load_lanes(dp + i, n - i) - mean));
     }
 }
 
-void avx2_attention_backward(const attention_shape *shape, int64_t kv_head, int64_t token_begin,
-                             int64_t token_end, const float *q, const float *k, const float *v,
-                             const float *dout, float *dq, float *dk, float *dv, float *scratch) {
+static inline void attention_backward(const attention_shape *shape, int64_t kv_head,
+                                      int64_t token_begin, int64_t token_end, const float *q,
+                                      const float *k, const float *v, const float *dout, float *dq,
+                                      float *dk, float *dv, float *scratch) {
     int64_t d = shape->head_dim, group = shape->heads / shape->kv_heads;
     for (int64_t t = token_begin; t < token_end; t++) {
         memset(dk + t * shape->ldkv + kv_head * d, 0, (size_t)d * sizeof(float));
@@ -154,4 +158,5 @@ void avx2_attention_backward(const attention_shape *shape, int64_t kv_head, int6
         t += b.count;
     }
 }
+
 #endif
