@@ -23,7 +23,7 @@ enum {
     DOT_ROWS2 = 4,
     DOT_ROWS1 = 6,
     DENSE_ROWS = 64,
-    TOKEN_SPANS = 1
+    TOKEN_ROWS = 4
 };
 
 typedef __m256 vec;
@@ -147,7 +147,9 @@ ALWAYS_INLINE void vec_bytes(const void *p, vec v[2]) {
     v[1] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(at + 8))));
 }
 ALWAYS_INLINE vec vec_set_half(const uint8_t *p) {
-    return _mm256_set1_ps(_cvtsh_ss((unsigned short)(p[0] | p[1] << 8)));
+    int16_t half;
+    memcpy(&half, p, sizeof half);
+    return _mm256_cvtph_ps(_mm_set1_epi16(half));
 }
 
 /* The four vectors of codes of a block, in the order of the columns. */

@@ -18,7 +18,7 @@ enum {
     DOT_ROWS2 = 8,
     DOT_ROWS1 = 12,
     DENSE_ROWS = 64,
-    TOKEN_SPANS = 1
+    TOKEN_ROWS = 4
 };
 
 typedef __m512 vec;
@@ -140,7 +140,9 @@ ALWAYS_INLINE void vec_bytes(const void *p, vec v[1]) {
     v[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 ALWAYS_INLINE vec vec_set_half(const uint8_t *p) {
-    return _mm512_set1_ps(_cvtsh_ss((unsigned short)(p[0] | p[1] << 8)));
+    int16_t half;
+    memcpy(&half, p, sizeof half);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(half));
 }
 
 /* Bytes of codes as words: each holds four columns, 32 apart. */

@@ -3,7 +3,7 @@
 #ifndef WEFT_KERNEL_DENSE_SPAN_H
 #define WEFT_KERNEL_DENSE_SPAN_H
 
-#include "kernel/kernel.h"
+#include "kernel/simd.h"
 
 enum {
     Q8_0_VALUES = 32,
@@ -24,14 +24,22 @@ static inline void q8_0_block(const uint8_t *block, float *out) {
 }
 
 /* The codes q - 32 of a half block of 128 values, which takes 64 bytes of ql, 32 of qh and 8
- * scales; a scale covers 16 values. */
-static inline void q6_k_codes(const uint8_t *restrict ql, const uint8_t *restrict qh,
-                              int8_t *restrict codes) {
-    for (int i = 0; i < 32; i++) {
-        codes[i] = (int8_t)(((ql[i] & 15) | (qh[i] & 3) << 4) - 32);
-        codes[32 + i] = (int8_t)(((ql[32 + i] & 15) | (qh[i] >> 2 & 3) << 4) - 32);
-        codes[64 + i] = (int8_t)((ql[i] >> 4 | (qh[i] >> 4 & 3) << 4) - 32);
-        codes[96 + i] = (int8_t)((ql[32 + i] >> 4 | (qh[i] >> 6) << 4) - 32);
+ * scales; a scale covers 16 values. Vectors shift words, not bytes: what crosses a byte is masked
+ * off. */
+ALWAYS_INLINE void q6_k_codes(const uint8_t *ql, const uint8_t *qh, int8_t *codes) {
+    typedef uint16_t words __attribute__((vector_size(32)));
+    typedef int8_t bytes __attribute__((vector_size(32)));
+    words low[2], high, q[4];
+    memcpy(&low[0], ql, sizeof low[0]); /* each into a register */
+    memcpy(&low[1], ql + 32, sizeof low[1]);
+    memcpy(&high, qh, sizeof high);
+    q[0] = (low[0] & 0x0f0f) | (high << 4 & 0x3030);
+    q[1] = (low[1] & 0x0f0f) | (high << 2 & 0x3030);
+    q[2] = (low[0] >> 4 & 0x0f0f) | (high & 0x3030);
+    q[3] = (low[1] >> 4 & 0x0f0f) | (high >> 2 & 0x3030);
+    UNROLL (i, 4) {
+        const bytes centred = (bytes)q[i] - 32;
+        memcpy(codes + 32 * i, &centred, sizeof centred);
     }
 }
 

@@ -22,7 +22,7 @@ enum {
     DOT_ROWS2 = 4,
     DOT_ROWS1 = 8,
     DENSE_ROWS = 40,
-    TOKEN_SPANS = 4
+    TOKEN_ROWS = 4
 };
 
 typedef float32x4_t vec;

@@ -9,10 +9,6 @@
 
 enum { TOKEN_TILE = 16 /* tokens that share an unpacked block */ };
 
-static int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static void unpack_block(const uint8_t *block, int8_t values[TERNARY_BLOCK]) {
     for (int p = 0; p < TERNARY_BLOCK_BYTES; p++)
         for (int i = 0; i < 4; i++)

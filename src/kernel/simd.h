@@ -1,4 +1,4 @@
-/* What the vector files of every ISA share: words for the compiler and small helpers. */
+/* What the kernels of every ISA share: words for the compiler and small helpers. */
 #ifndef WEFT_KERNEL_SIMD_H
 #define WEFT_KERNEL_SIMD_H
 

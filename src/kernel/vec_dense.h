@@ -14,59 +14,61 @@ enum {
     PIECE = 32 /* values of a piece, but of Q6_K: a block of Q8_0, a line of halves */
 };
 
-/* A stretch of a row that is opened before its groups are read. */
+/* A stretch of a row that is opened before its groups are read: PIECE values, a block of Q6_K. */
 typedef struct dense_piece {
-    const uint8_t *values; /* Q6_K: its eight scales */
-    vec scale;             /* of the whole piece */
-    int8_t codes[Q6_K_HALF];
+    const uint8_t *values; /* but of Q6_K: */
+    int8_t codes[Q6_K_VALUES];
+    float scales[Q6_K_VALUES / GROUP];
+    vec scale; /* of Q8_0 */
 } dense_piece;
 
 ALWAYS_INLINE int64_t piece_values(const dense_type type) {
-    return type == DENSE_Q6_K ? Q6_K_HALF : PIECE;
+    return type == DENSE_Q6_K ? Q6_K_VALUES : PIECE;
 }
 
-/* Bytes from the row's beginning to column col, the first of a piece. */
-ALWAYS_INLINE int64_t piece_offset(const dense_type type, int64_t col) {
+ALWAYS_INLINE int64_t piece_bytes(const dense_type type) {
     switch (type) {
     case DENSE_F32:
-        return col * 4;
+        return PIECE * 4;
     case DENSE_Q8_0:
-        return col / Q8_0_VALUES * Q8_0_BYTES;
+        return Q8_0_BYTES;
     case DENSE_Q6_K:
-        return col / Q6_K_VALUES * Q6_K_BYTES;
+        return Q6_K_BYTES;
     default:
-        return col * 2;
+        return PIECE * 2;
     }
 }
 
-ALWAYS_INLINE void piece_open(const dense_type type, const uint8_t *row, int64_t col,
-                              dense_piece *piece) {
-    const uint8_t *at = row + piece_offset(type, col);
+ALWAYS_INLINE void piece_open(const dense_type type, const uint8_t *at, dense_piece *piece) {
     piece->values = at;
     if (type == DENSE_Q8_0) {
         piece->values = at + 2;
         piece->scale = vec_set_half(at);
     } else if (type == DENSE_Q6_K) {
-        int64_t half = col / Q6_K_HALF % 2;
-        q6_k_codes(at + 64 * half, at + 128 + 32 * half, piece->codes);
-        piece->values = at + 192 + 8 * half;
-        piece->scale = vec_set_half(at + 208);
+        const vec d = vec_set_half(at + 208);
+        vec v[GROUP_VECTORS];
+        q6_k_codes(at, at + 128, piece->codes);
+        q6_k_codes(at + 64, at + 160, piece->codes + Q6_K_HALF);
+        vec_bytes(at + 192, v);
+        UNROLL (j, GROUP_VECTORS) vec_store(piece->scales + j * LANES, d * v[j]);
     }
 }
 
 /* Values [i, i + GROUP) of the piece. */
 ALWAYS_INLINE void piece_group(const dense_type type, const dense_piece *piece, int64_t i, vec *v) {
     if (type == DENSE_F32) {
-        UNROLL (j, GROUP_VECTORS)
-            v[j] = vec_load((const float *)(piece->values + 4 * i) + j * LANES);
+        const float *values = (const float *)(piece->values + 4 * i);
+        UNROLL (j, GROUP_VECTORS) v[j] = vec_load(values + j * LANES);
     } else if (type == DENSE_F16) {
         vec_halves(piece->values + 2 * i, v);
     } else if (type == DENSE_BF16) {
         vec_brains(piece->values + 2 * i, v);
+    } else if (type == DENSE_Q8_0) {
+        vec_bytes(piece->values + i, v);
+        UNROLL (j, GROUP_VECTORS) v[j] = piece->scale * v[j];
     } else {
-        vec scale = piece->scale;
-        if (type == DENSE_Q6_K) scale = scale * vec_set((float)(int8_t)piece->values[i / GROUP]);
-        vec_bytes(type == DENSE_Q6_K ? (const void *)(piece->codes + i) : piece->values + i, v);
+        const vec scale = vec_set(piece->scales[i / GROUP]);
+        vec_bytes(piece->codes + i, v);
         UNROLL (j, GROUP_VECTORS) v[j] = scale * v[j];
     }
 }
@@ -75,16 +77,17 @@ ALWAYS_INLINE void piece_group(const dense_type type, const dense_piece *piece, 
  * of a piece. */
 ALWAYS_INLINE void convert_type(const dense_type type, const dense_matrix *w, int64_t row,
                                 int64_t begin, int64_t count, float *out, int64_t step) {
-    const uint8_t *bytes = w->data + (size_t)row * w->row_bytes;
+    const uint8_t *at = w->data + (size_t)row * w->row_bytes;
     int64_t k = 0;
-    for (; k + piece_values(type) <= count; k += piece_values(type)) {
+    at += begin / piece_values(type) * piece_bytes(type);
+    for (; k + piece_values(type) <= count; k += piece_values(type), at += piece_bytes(type)) {
         dense_piece piece;
-        piece_open(type, bytes, begin + k, &piece);
+        piece_open(type, at, &piece);
         for (int64_t i = 0; i < piece_values(type); i += GROUP) {
             vec v[GROUP_VECTORS];
-            float *at = out + (k + i) / STRIP * step + (k + i) % STRIP;
+            float *strip = out + (k + i) / STRIP * step + (k + i) % STRIP;
             piece_group(type, &piece, i, v);
-            UNROLL (j, GROUP_VECTORS) vec_store(at + j * LANES, v[j]);
+            UNROLL (j, GROUP_VECTORS) vec_store(strip + j * LANES, v[j]);
         }
     }
     if (k == count) return;
@@ -118,49 +121,53 @@ static inline void dense_row(const dense_matrix *w, int64_t row, float *out) {
     convert(w, row, 0, w->cols, out, STRIP);
 }
 
-/* y (+)= `spans` (a constant) spans of DOT_COLUMNS columns of a row, the last up to `end`, by one
- * token: a chain of FMAs each, so that they overlap. */
-ALWAYS_INLINE void token_spans(const dense_type type, const uint8_t *row, int64_t begin,
-                               int64_t end, const int spans, const float *x, float *y) {
-    const int64_t bytes = piece_offset(type, Q6_K_VALUES) / (Q6_K_VALUES / piece_values(type));
-    const int64_t width = min_i64(end - begin, DOT_COLUMNS);
-    vec sums[TOKEN_SPANS];
-    UNROLL (s, spans) sums[s] = vec_zero();
-    for (int64_t k = 0; k < width; k += piece_values(type)) {
-        dense_piece pieces[TOKEN_SPANS];
-        UNROLL (s, spans) {
-            int64_t col = begin + s * DOT_COLUMNS + k;
-            prefetch(row + piece_offset(type, col) + PREFETCH_AHEAD, (size_t)bytes);
-            piece_open(type, row, col, &pieces[s]);
-        }
-        for (int64_t i = 0; i < piece_values(type); i += GROUP) {
-            UNROLL (s, spans) {
-                const float *at = x + begin + s * DOT_COLUMNS + k + i;
-                vec v[GROUP_VECTORS];
-                piece_group(type, &pieces[s], i, v);
-                UNROLL (j, GROUP_VECTORS)
-                    sums[s] = vec_fma(v[j], vec_load(at + j * LANES), sums[s]);
+/* `streams` (a constant) rows, `apart` from each other, by one token: a chain of FMAs each, so that
+ * they overlap. */
+ALWAYS_INLINE void token_rows(const dense_type type, const dense_matrix *w, int64_t row,
+                              int64_t apart, const int streams, const float *x, float *y) {
+    const uint8_t *rows[TOKEN_ROWS];
+    float totals[TOKEN_ROWS];
+    UNROLL (s, streams) {
+        rows[s] = w->data + (size_t)(row + s * apart) * w->row_bytes;
+        totals[s] = 0;
+    }
+    for (int64_t col = 0; col < w->cols; col += DOT_COLUMNS) {
+        const int64_t end = min_i64(col + DOT_COLUMNS, w->cols);
+        vec sums[TOKEN_ROWS];
+        UNROLL (s, streams) sums[s] = vec_zero();
+        for (int64_t k = col; k < end; k += piece_values(type)) {
+            dense_piece pieces[TOKEN_ROWS];
+            UNROLL (s, streams) {
+                prefetch(rows[s] + PREFETCH_AHEAD, (size_t)piece_bytes(type));
+                piece_open(type, rows[s], &pieces[s]);
+                rows[s] += piece_bytes(type);
+            }
+            for (int64_t i = 0; i < piece_values(type); i += GROUP) {
+                UNROLL (s, streams) {
+                    vec v[GROUP_VECTORS];
+                    piece_group(type, &pieces[s], i, v);
+                    UNROLL (j, GROUP_VECTORS)
+                        sums[s] = vec_fma(v[j], vec_load(x + k + i + j * LANES), sums[s]);
+                }
             }
         }
+        UNROLL (s, streams) {
+            float dot = vec_sum(sums[s]);
+            totals[s] = col > 0 ? totals[s] + dot : dot;
+        }
     }
-    UNROLL (s, spans) {
-        float dot = vec_sum(sums[s]);
-        *y = begin + s > 0 ? *y + dot : dot;
-    }
+    UNROLL (s, streams) y[row + s * apart] = totals[s];
 }
 
-/* One token by rows where they lie, front to back, as the processor's prefetcher likes it; the same
- * sums in the same order as by panels. cols is a multiple of PIECE. */
+/* One token by rows where they lie; the same sums in the same order as by panels. The rows are cut
+ * into stretches that are each read front to back, as the processor's prefetcher likes it. cols is
+ * a multiple of PIECE. */
 ALWAYS_INLINE void one_token(const dense_type type, const dense_matrix *w, int64_t row_begin,
                              int64_t row_end, const float *x, float *y) {
-    for (int64_t row = row_begin; row < row_end; row++) {
-        const uint8_t *at = w->data + (size_t)row * w->row_bytes;
-        int64_t col = 0;
-        for (; col + TOKEN_SPANS * DOT_COLUMNS <= w->cols; col += TOKEN_SPANS * DOT_COLUMNS)
-            token_spans(type, at, col, w->cols, TOKEN_SPANS, x, &y[row]);
-        for (; col < w->cols; col += DOT_COLUMNS)
-            token_spans(type, at, col, w->cols, 1, x, &y[row]);
-    }
+    int64_t stretch = (row_end - row_begin) / TOKEN_ROWS, row = row_begin;
+    for (; row < row_begin + stretch; row++) token_rows(type, w, row, stretch, TOKEN_ROWS, x, y);
+    for (row += (TOKEN_ROWS - 1) * stretch; row < row_end; row++)
+        token_rows(type, w, row, 0, 1, x, y);
 }
 
 static inline void dense_one_token(const dense_matrix *w, int64_t row_begin, int64_t row_end,

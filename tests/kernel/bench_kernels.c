@@ -139,11 +139,14 @@ static const struct bench_case {
     limit limit;
     int64_t tokens, rows, cols;
     double ops, bytes;
+    dense_type type; /* of the dense matrix, where there is one */
 } cases[] = {
 #define PRODUCT(name, run, limit, t, n, k, bits)                                                   \
-    { name, run, limit, t, n, k, 2.0 * (t) * (n) * (k), (bits) / 8.0 * (n) * (k) }
+    { name, run, limit, t, n, k, 2.0 * (t) * (n) * (k), (bits) / 8.0 * (n) * (k), DENSE_F16 }
+#define DENSE(name, run, limit, t, type, bits)                                                     \
+    { name, run, limit, t, 8192, 512, 2.0 * (t)*8192 * 512, (bits) / 8.0 * 8192 * 512, type }
 #define ELEMENTS(name, run, t, n, floats)                                                          \
-    { name, run, LIMIT_READ, t, 1, n, 1.0 * (t) * (n), 4.0 * (floats) * (t) * (n) }
+    { name, run, LIMIT_READ, t, 1, n, 1.0 * (t) * (n), 4.0 * (floats) * (t) * (n), DENSE_F16 }
     PRODUCT("ternary_matmul", run_ternary, LIMIT_READ, 1, 512, 512, 2),
     PRODUCT("ternary_matmul", run_ternary, LIMIT_READ, 1, 6912, 2560, 2),
     PRODUCT("ternary_matmul", run_ternary, LIMIT_READ, 1, 2560, 6912, 2),
@@ -170,9 +173,21 @@ static const struct bench_case {
     PRODUCT("ternary_matmul_t_i16", run_ternary_t_i16, LIMIT_INT16, 128, 512, 1536, 2),
     PRODUCT("ternary_matmul_t_i16", run_ternary_t_i16, LIMIT_INT16, 512, 6912, 2560, 2),
     PRODUCT("ternary_matmul_t_i16", run_ternary_t_i16, LIMIT_INT16, 512, 2560, 6912, 2),
-    PRODUCT("dense_matmul f16", run_dense, LIMIT_READ, 1, 8192, 512, 16),
-    PRODUCT("dense_matmul f16", run_dense, LIMIT_FMA, 64, 8192, 512, 16),
-    PRODUCT("dense_matmul_t f16", run_dense_t, LIMIT_FMA, 64, 8192, 512, 16),
+    DENSE("dense_matmul f32", run_dense, LIMIT_READ, 1, DENSE_F32, 32),
+    DENSE("dense_matmul f16", run_dense, LIMIT_READ, 1, DENSE_F16, 16),
+    DENSE("dense_matmul bf16", run_dense, LIMIT_READ, 1, DENSE_BF16, 16),
+    DENSE("dense_matmul q8_0", run_dense, LIMIT_READ, 1, DENSE_Q8_0, 8.5),
+    DENSE("dense_matmul q6_k", run_dense, LIMIT_READ, 1, DENSE_Q6_K, 6.5625),
+    DENSE("dense_matmul f32", run_dense, LIMIT_FMA, 64, DENSE_F32, 32),
+    DENSE("dense_matmul f16", run_dense, LIMIT_FMA, 64, DENSE_F16, 16),
+    DENSE("dense_matmul bf16", run_dense, LIMIT_FMA, 64, DENSE_BF16, 16),
+    DENSE("dense_matmul q8_0", run_dense, LIMIT_FMA, 64, DENSE_Q8_0, 8.5),
+    DENSE("dense_matmul q6_k", run_dense, LIMIT_FMA, 64, DENSE_Q6_K, 6.5625),
+    DENSE("dense_matmul_t f32", run_dense_t, LIMIT_FMA, 64, DENSE_F32, 32),
+    DENSE("dense_matmul_t f16", run_dense_t, LIMIT_FMA, 64, DENSE_F16, 16),
+    DENSE("dense_matmul_t bf16", run_dense_t, LIMIT_FMA, 64, DENSE_BF16, 16),
+    DENSE("dense_matmul_t q8_0", run_dense_t, LIMIT_FMA, 64, DENSE_Q8_0, 8.5),
+    DENSE("dense_matmul_t q6_k", run_dense_t, LIMIT_FMA, 64, DENSE_Q6_K, 6.5625),
     PRODUCT("gemm_nt x A^T", run_nt, LIMIT_FMA, 128, 16, 512, 32),
     PRODUCT("gemm_nt h B^T", run_nt, LIMIT_FMA, 128, 1536, 16, 32),
     PRODUCT("gemm_nt x A^T", run_nt, LIMIT_READ, 1, 16, 2560, 32),
@@ -182,13 +197,14 @@ static const struct bench_case {
     PRODUCT("gemm_tn dy^T h", run_tn, LIMIT_FMA, 128, 1536, 16, 32),
     PRODUCT("gemm_tn g^T x", run_tn, LIMIT_FMA, 128, 16, 512, 32),
     /* rows are heads, cols the head size: half the keys on average */
-    {"attention", run_attention, LIMIT_FMA, 256, 8, 64, 2.0 * 256 * 256 * 8 * 64, 0},
-    {"attention", run_attention, LIMIT_FMA, 1024, 8, 64, 2.0 * 1024 * 1024 * 8 * 64, 0},
+    {"attention", run_attention, LIMIT_FMA, 256, 8, 64, 2.0 * 256 * 256 * 8 * 64, 0, DENSE_F16},
+    {"attention", run_attention, LIMIT_FMA, 1024, 8, 64, 2.0 * 1024 * 1024 * 8 * 64, 0, DENSE_F16},
     {"attention_backward", run_attention_backward, LIMIT_FMA, 256, 8, 64, 5.0 * 256 * 256 * 8 * 64,
-     0},
+     0, DENSE_F16},
     {"attention_backward", run_attention_backward, LIMIT_FMA, 1024, 8, 64,
-     5.0 * 1024 * 1024 * 8 * 64, 0},
-    {"rope_row", run_rope, LIMIT_READ, 128, 8, 64, 6.0 * 128 * 8 * 32, 8.0 * 128 * 8 * 64},
+     5.0 * 1024 * 1024 * 8 * 64, 0, DENSE_F16},
+    {"rope_row", run_rope, LIMIT_READ, 128, 8, 64, 6.0 * 128 * 8 * 32, 8.0 * 128 * 8 * 64,
+     DENSE_F16},
     ELEMENTS("quantise_row", run_quantise, 128, 512, 2.25),
     ELEMENTS("gradient_row", run_gradient_row, 128, 512, 2.5),
     ELEMENTS("rmsnorm_row", run_rmsnorm, 128, 512, 3),
@@ -207,7 +223,7 @@ enum { FLOATS = 1024 * 6912 * 2 };
 
 static bool setting_make(setting *s) {
     size_t code_bytes = 6912 * 2560 / 4 * 2;
-    uint8_t *codes = os_alloc(code_bytes), *dense = os_alloc((size_t)8192 * 512 * 2);
+    uint8_t *codes = os_alloc(code_bytes), *dense = os_alloc((size_t)8192 * 512 * 4);
     float **floats[] = {&s->x, &s->y, &s->z};
     for (int i = 0; i < 3; i++)
         if (!(*floats[i] = os_alloc((size_t)FLOATS * sizeof(float)))) return false;
@@ -218,12 +234,12 @@ static bool setting_make(setting *s) {
     s->last = os_alloc(1024 * sizeof(int32_t));
     if (!codes || !dense || !s->q || !s->scale || !s->sum || !s->first || !s->last) return false;
     memset(codes, TERNARY_ZERO_BYTE ^ 0x11, code_bytes);
+    memset(dense, 0x11, (size_t)8192 * 512 * 4); /* pages of its own, not one of zeros */
     for (int i = 0; i < 1024; i++) s->scale[i] = 1, s->last[i] = i;
     for (int i = 0; i < FLOATS; i++) s->x[i] = s->y[i] = s->z[i] = (float)(i % 17 - 8) / 64;
     s->w.codes = codes;
     s->w.scale = 1e-3f;
     s->dense.data = dense;
-    s->dense.type = DENSE_F16;
     return true;
 }
 
@@ -232,7 +248,8 @@ static double time_case(const struct bench_case *one, setting *s) {
     s->tokens = one->tokens;
     s->rows = s->w.rows = s->dense.rows = one->rows;
     s->cols = s->w.cols = s->dense.cols = one->cols;
-    s->dense.row_bytes = (size_t)one->cols * 2;
+    s->dense.type = one->type;
+    s->dense.row_bytes = (size_t)(one->bytes / (double)one->rows);
     uint64_t best = UINT64_MAX, begin = clock_ns();
     for (int i = 0; i < 3 || clock_ns() - begin < 100 * 1000 * 1000; i++) {
         uint64_t start = clock_ns();

@@ -157,10 +157,12 @@ static void ternary_unpack_rows(check *c) {
 static const struct {
     dense_type type;
     int64_t tokens, rows, cols;
-} dense_shapes[] = {{DENSE_F32, 1, 3, 5},    {DENSE_F32, 6, 50, 700},  {DENSE_F16, 1, 13, 9},
-                    {DENSE_F16, 7, 49, 515}, {DENSE_BF16, 5, 14, 31},  {DENSE_BF16, 2, 97, 512},
-                    {DENSE_Q8_0, 1, 5, 32},  {DENSE_Q8_0, 9, 51, 608}, {DENSE_Q6_K, 1, 2, 256},
-                    {DENSE_Q6_K, 6, 50, 768}};
+} dense_shapes[] = {{DENSE_F32, 1, 3, 5},     {DENSE_F32, 6, 50, 700},  {DENSE_F16, 1, 13, 9},
+                    {DENSE_F16, 7, 49, 515},  {DENSE_BF16, 5, 14, 31},  {DENSE_BF16, 2, 97, 512},
+                    {DENSE_Q8_0, 1, 5, 32},   {DENSE_Q8_0, 9, 51, 608}, {DENSE_Q6_K, 1, 2, 256},
+                    {DENSE_Q6_K, 6, 50, 768}, {DENSE_F32, 1, 7, 1056},  {DENSE_F16, 1, 5, 2592},
+                    {DENSE_BF16, 1, 9, 1120}, {DENSE_BF16, 1, 6, 545},  {DENSE_Q8_0, 1, 6, 2592},
+                    {DENSE_Q6_K, 1, 7, 1280}};
 enum { DENSE_SHAPES = sizeof dense_shapes / sizeof *dense_shapes };
 
 /* The matrix as float32 magnitudes, for the bounds. */
