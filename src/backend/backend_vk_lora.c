@@ -5,12 +5,15 @@
 
 enum {
     THREADS = 128,
-    GROUPS_WANTED = 1024,   /* that keep a large device busy */
-    GRADIENT_GROUPS = 1024, /* the same for groups with less to do at once */
-    TILE = 8,               /* tokens and ranks of a group of lora_down */
+    FOURS = 4 * THREADS,   /* columns of a group whose threads have four each */
+    GROUPS_WANTED = 1024,  /* that keep a large device busy */
+    GRADIENT_GROUPS = 512, /* the same for groups with more to do at once */
+    TILE = 8,              /* tokens and ranks of a group of lora_down */
+    TEAMS = 4,             /* of a group of lora_down_tile, each with TILE tokens or half as many */
+    TEAM_GROUPS = 512,
     UP_TOKENS = 16,
     GRADIENT_TOKENS = 64, /* fewest tokens of a block */
-    GRADIENT_RANKS = 32   /* most ranks of a pass over x */
+    GRADIENT_RANKS = 16   /* most ranks of a pass over x */
 };
 
 /* ---- h = alpha x W ---- */
@@ -30,6 +33,14 @@ static uint32_t down_tokens(int64_t tokens, int64_t rank_blocks) {
     return block;
 }
 
+/* Tokens of a team of lora_down_tile; 0: there are too few to keep a device busy so. */
+static uint32_t team_tokens(const down_call *c) {
+    int64_t rank_blocks = vk_blocks(c->rank, TILE);
+    for (uint32_t tokens = TILE; tokens >= TILE / 2; tokens /= 2)
+        if (vk_blocks(c->tokens, TEAMS * tokens) * rank_blocks >= TEAM_GROUPS) return tokens;
+    return 0;
+}
+
 static void run_down(vk_backend *vk, const down_call *c) {
     bool few = c->by_rank && c->tokens * vk_blocks(c->rank, TILE) < THREADS;
     uint32_t ranks = few ? 1 : TILE;
@@ -41,6 +52,7 @@ static void run_down(vk_backend *vk, const down_call *c) {
     } push = {(uint32_t)c->tokens, (uint32_t)c->n, (uint32_t)c->rank, c->alpha};
     bool vector = c->x.offset % 16 == 0 && c->w.offset % 16 == 0 && c->n % 4 == 0 &&
                   (c->by_rank || c->rank % 4 == 0);
+    uint32_t team = vector ? team_tokens(c) : 0;
     double terms = (double)c->tokens * (double)c->n;
     vk_dispatch d = {.op = c->op,
                      .shader = VK_SHADER_lora_down,
@@ -53,6 +65,13 @@ static void run_down(vk_backend *vk, const down_call *c) {
                      .push_bytes = sizeof push,
                      .operations = 2 * terms * (double)c->rank,
                      .bytes = 4 * terms};
+    if (team) {
+        d.shader = VK_SHADER_lora_down_tile;
+        d.constants[1] = team;
+        d.constants[2] = c->by_rank;
+        d.constant_count = 3;
+        block = TEAMS * team;
+    }
     vk_groups(vk, (uint64_t)(vk_blocks(c->tokens, block) * rank_blocks), d.groups);
     vk_run(vk, &d);
 }
@@ -117,7 +136,7 @@ typedef struct gradient_part {
 
 /* Blocks of tokens: enough groups, but partial sums that are few beside x. */
 static int64_t wanted_blocks(int64_t tokens, int64_t n) {
-    int64_t blocks = vk_blocks(GRADIENT_GROUPS, vk_blocks(n, THREADS));
+    int64_t blocks = vk_blocks(GRADIENT_GROUPS, vk_blocks(n, FOURS));
     return vk_least(blocks, vk_blocks(tokens, GRADIENT_TOKENS));
 }
 
@@ -155,13 +174,15 @@ static void run_partial(vk_backend *vk, const gradient_call *c, const gradient_p
               c->alpha};
     int64_t size = c->tokens * c->n;
     uint32_t how = c->how == DX_SET && part->first ? DX_ADD : (uint32_t)c->how;
-    uint32_t ranks = part->count <= 8 ? 8 : part->count <= 16 ? 16 : GRADIENT_RANKS;
+    uint32_t ranks = part->count <= 8 ? 8 : GRADIENT_RANKS;
+    bool vector = c->n % 4 == 0 && c->x.offset % 16 == 0 &&
+                  (!how || (c->a.offset % 16 == 0 && c->dx.offset % 16 == 0));
     vk_binding sums = vk_out(part->partial, part->blocks * part->count * c->n);
     vk_binding x = vk_in(c->x, size);
     vk_dispatch d = {.op = "op_lora_backward",
                      .shader = VK_SHADER_lora_gradient,
-                     .constants = {ranks, how},
-                     .constant_count = 2,
+                     .constants = {vector, ranks, how},
+                     .constant_count = 3,
                      .bindings = {x, vk_in(c->g, c->tokens * c->rank), x, sums, sums},
                      .binding_count = 5,
                      .push = &push,
@@ -172,7 +193,7 @@ static void run_partial(vk_backend *vk, const gradient_call *c, const gradient_p
         d.bindings[2] = vk_in(view_floats(c->a, part->first * c->n), part->count * c->n);
         d.bindings[4] = vk_floats(c->dx, size, how == DX_ADD ? VK_READ_WRITE : VK_WRITE);
     }
-    vk_groups(vk, (uint64_t)(part->blocks * vk_blocks(c->n, THREADS)), d.groups);
+    vk_groups(vk, (uint64_t)(part->blocks * vk_blocks(c->n, FOURS)), d.groups);
     vk_run(vk, &d);
 }
 

@@ -64,8 +64,9 @@ static void lora_run(pair *p, const lora_shape *s, bool add, bool bad) {
 }
 
 static void lora_case(pair *p) {
-    static const lora_shape shapes[] = {{1, 640, 256, 8},   {3, 130, 65, 1},   {9, 129, 300, 5},
-                                        {70, 260, 131, 16}, {600, 33, 70, 33}, {130, 64, 40, 130}};
+    static const lora_shape shapes[] = {{1, 640, 256, 8},   {3, 130, 65, 1},    {9, 129, 300, 5},
+                                        {70, 260, 131, 16}, {600, 33, 70, 33},  {130, 64, 40, 130},
+                                        {4100, 68, 40, 8},  {8193, 36, 264, 12}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         lora_run(p, &shapes[i], i % 2, i == 2);
 }
