@@ -26,6 +26,7 @@ layout(constant_id = 5) const uint BLOCK_FEATURES = 64;
 layout(constant_id = 6) const uint THREADS = 128;
 layout(constant_id = 7) const uint TYPE = 0;
 layout(constant_id = 8) const uint VECTOR = 0; // rows of W begin at multiples of 4 words
+layout(constant_id = 9) const uint VECTOR_OUT = 0; // the same of y, which has whole fours
 layout(local_size_x_id = 6) in;
 
 layout(set = 0, binding = 0) readonly buffer W { uint w[]; };
@@ -33,6 +34,7 @@ layout(set = 0, binding = 0) readonly buffer WVector { uvec4 w4[]; };
 layout(set = 0, binding = 1) readonly buffer A { uvec4 a4[]; };
 layout(set = 0, binding = 2) readonly buffer Factors { float factors[]; };
 layout(set = 0, binding = 3) buffer Y { float y[]; };
+layout(set = 0, binding = 3) buffer Y4 { vec4 y4[]; };
 
 uvec4 four_words(uint at) {
     return VECTOR != 0 ? w4[at / 4] : uvec4(w[at], w[at + 1], w[at + 2], w[at + 3]);
@@ -52,7 +54,8 @@ const uint A_ITEMS = TILE_TOKENS * UNITS, B_ITEMS = FEATURES * UNITS;
 const uint A_EACH = (A_ITEMS + THREADS - 1) / THREADS, B_EACH = (B_ITEMS + THREADS - 1) / THREADS;
 const uint B_PLACE = TILE_TOKENS * A_STRIDE, TILES_SIZE = B_PLACE + B_SIZE;
 const uint ACROSS = FEATURES / BLOCK_FEATURES; // blocks
-const uint PATCH_STRIDE = BLOCK_FEATURES / 4 + 1, PATCH_SIZE = M * PATCH_STRIDE;
+const uint FOURS = BLOCK_FEATURES / 4; // of a row of a block
+const uint PATCH_STRIDE = FOURS + 1, PATCH_SIZE = M * PATCH_STRIDE;
 const uint PATCHES_SIZE = TILE_TOKENS / BLOCK_TOKENS * ACROSS * PATCH_SIZE;
 const uint SHARED_SIZE = TILES_SIZE > PATCHES_SIZE ? TILES_SIZE : PATCHES_SIZE;
 const uint MS = BLOCK_TOKENS / M, NS = BLOCK_FEATURES / N;
@@ -126,16 +129,30 @@ void store_b() {
     }
 }
 
+void store_four(uint at, uint count, vec4 sums) {
+    if (VECTOR_OUT != 0) {
+        y4[at / 4] = p.add != 0 ? y4[at / 4] + sums : sums;
+        return;
+    }
+    [[unroll]] for (uint j = 0; j < 4; j++)
+        if (j < count) y[at + j] = p.add != 0 ? y[at + j] + sums[j] : sums[j];
+}
+
 // The sums of M tokens of each block, from the subgroup's patch.
 void store_patch(uint place, uint token, uint feature, uint base) {
-    for (uint i = gl_SubgroupInvocationID; i < M * BLOCK_FEATURES; i += gl_SubgroupSize) {
-        uint row = token + i / BLOCK_FEATURES, column = i % BLOCK_FEATURES;
-        if (row >= p.tokens || feature + column >= p.features) continue;
-        uint from = place + i / BLOCK_FEATURES * PATCH_STRIDE + column / 4;
-        float sum = uintBitsToFloat(tiles[from][column % 4]) * factors[BASE(2) + row];
-        uint at = base + row * p.y_stride + feature + column;
-        y[at] = p.add != 0 ? y[at] + sum : sum;
+    for (uint i = gl_SubgroupInvocationID; i < M * FOURS; i += gl_SubgroupSize) {
+        uint row = token + i / FOURS, column = feature + i % FOURS * 4;
+        if (row >= p.tokens || column >= p.features) continue;
+        vec4 sums = uintBitsToFloat(tiles[place + i / FOURS * PATCH_STRIDE + i % FOURS]);
+        store_four(base + row * p.y_stride + column, p.features - column,
+                   sums * factors[BASE(2) + row]);
     }
+}
+
+// Orders shared memory alone: nothing waits for results on their way to memory.
+void patch_barrier() {
+    controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared,
+                   gl_SemanticsAcquireRelease);
 }
 
 // The matrices stay variables of main: a function would be handed copies.
@@ -190,8 +207,8 @@ void main() {
         [[unroll]] for (uint n = 0; n < NS; n++)
             coopMatStore(sums[m * NS + n], tiles, place + n * N / 4, PATCH_STRIDE,
                          gl_CooperativeMatrixLayoutRowMajor);
-        barrier();
+        patch_barrier();
         store_patch(place, token0 + token + m * M, feature0 + feature, base);
-        barrier();
+        patch_barrier();
     }
 }

@@ -197,15 +197,17 @@ static void sum_splits(vk_backend *vk, const vk_dense_product *c, view parts, in
     vk_run(vk, &d);
 }
 
-/* Parts of the sum over rows: enough groups. */
-static int64_t wanted_splits(int64_t tokens, int64_t cols, int64_t rows) {
-    int64_t tiles = vk_blocks(tokens, TILE) * vk_blocks(cols, TILE);
+/* Parts of the sum over rows: enough groups, whose tiles have `area` elements. */
+static int64_t wanted_splits(int64_t tokens, int64_t cols, int64_t rows, int64_t area) {
+    int64_t tiles = vk_blocks(tokens * cols, area);
     return vk_least(vk_blocks(GROUPS_WANTED, tiles), vk_blocks(rows, SPLIT_LEAST));
 }
 
 /* As many as are wanted over a window of rows, but their results fit a binding. */
 static int64_t split_count(vk_backend *vk, const vk_dense_product *c, int64_t rows) {
-    int64_t cols = c->w->matrix.cols, splits = wanted_splits(c->tokens, cols, rows);
+    int64_t cols = c->w->matrix.cols, area = TILE * TILE;
+    if (c->half.halves.buf) area = vk_dense_half_area(vk, c->tokens);
+    int64_t splits = wanted_splits(c->tokens, cols, rows, area);
     return vk_least(splits, vk_float_rows(vk, c->op, c->tokens * cols, splits));
 }
 
@@ -343,9 +345,11 @@ void vk_plan_dense(const vk_backend *vk, const training_extent *e, vk_scratch_pl
     int64_t tokens = vk_least(loss_tokens(vk, m), e->tokens);
     int64_t rows = vk_least(m->rows, (int64_t)(room / vk_dense_row_bytes(e->head)));
     size_t part = (size_t)(tokens * m->cols) * sizeof(float);
-    int64_t splits = vk_least(wanted_splits(tokens, m->cols, rows), (int64_t)(room / part));
+    bool half = e->grade == PRECISION_ROUNDED && vk_dense_has_half(vk, e->head, tokens);
+    int64_t area = half ? vk_dense_half_area(vk, tokens) : TILE * TILE;
+    int64_t splits = vk_least(wanted_splits(tokens, m->cols, rows, area), (int64_t)(room / part));
     if (splits > 1) vk_plan_raise(plan, VK_SCRATCH_PARTIAL, (size_t)splits * part);
-    if (e->grade == PRECISION_ROUNDED && vk_dense_has_half(vk, e->head, tokens))
+    if (half)
         vk_plan_raise(plan, VK_SCRATCH_HALF,
                       vk_halves_bytes(tokens, m->cols) + vk_halves_bytes(tokens, m->rows));
 }

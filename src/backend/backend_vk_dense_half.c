@@ -4,33 +4,50 @@
 
 /* Of a work group (shaders/dense_tile_coop.glsl). */
 enum {
-    TILE_TOKENS = 64,
     TILE_FEATURES = 128,
-    BLOCK_TOKENS = 32, /* of a subgroup */
-    BLOCK_FEATURES = 64,
-    SUBGROUPS = TILE_TOKENS / BLOCK_TOKENS * (TILE_FEATURES / BLOCK_FEATURES),
+    BLOCK_FEATURES = 64, /* of a subgroup, with half of the tokens */
+    SUBGROUPS = 4,
     STEP = 64,      /* terms at a time */
     HALF = 1,       /* of vk_limits.coop_m */
     TOKENS_MIN = 17 /* fewer are bound by memory */
 };
 
-static uint32_t shared_bytes(uint32_t m) {
+static const uint32_t tile_tokens[] = {128, 64}; /* the first that has enough tokens and fits */
+
+static uint32_t shared_bytes(uint32_t tokens, uint32_t m) {
     uint32_t by_feature = TILE_FEATURES * (STEP / 8 + 1), by_term = STEP * (TILE_FEATURES / 8 + 1);
-    uint32_t tiles = TILE_TOKENS * (STEP / 8 + 1) + (by_feature > by_term ? by_feature : by_term);
+    uint32_t tiles = tokens * (STEP / 8 + 1) + (by_feature > by_term ? by_feature : by_term);
     uint32_t patches = SUBGROUPS * m * (BLOCK_FEATURES / 4 + 1);
     return 16 * (tiles > patches ? tiles : patches);
 }
 
+static uint32_t tile_of(const vk_backend *vk, int64_t tokens) {
+    const vk_limits *l = vk_limits_of(vk);
+    uint32_t m = l->coop_m[HALF];
+    for (size_t i = 0; m && i < sizeof tile_tokens / sizeof *tile_tokens; i++) {
+        uint32_t tile = tile_tokens[i];
+        bool last = i + 1 == sizeof tile_tokens / sizeof *tile_tokens;
+        if ((last || tokens >= tile) && tile / 2 % m == 0 &&
+            shared_bytes(tile, m) <= l->shared_bytes)
+            return tile;
+    }
+    return 0;
+}
+
 bool vk_dense_has_half(const vk_backend *vk, const dense_weight *w, int64_t tokens) {
     const vk_limits *l = vk_limits_of(vk);
-    uint32_t m = l->coop_m[HALF], n = l->coop_n[HALF], k = l->coop_k[HALF];
+    uint32_t n = l->coop_n[HALF], k = l->coop_k[HALF];
     uint64_t step_bytes = (uint64_t)STEP * vk_dense_row_bytes(w) + l->offset_alignment;
     if (tokens < TOKENS_MIN || !vk_has_shader(vk, VK_SHADER_dense_coop) ||
         !vk_has_shader(vk, VK_SHADER_dense_t_coop))
         return false;
-    if (!m || n < 8 || k < 8 || BLOCK_TOKENS % m || BLOCK_FEATURES % n || STEP % k) return false;
-    return SUBGROUPS * l->subgroup_size <= l->invocations && shared_bytes(m) <= l->shared_bytes &&
+    if (n < 8 || k < 8 || BLOCK_FEATURES % n || STEP % k) return false;
+    return SUBGROUPS * l->subgroup_size <= l->invocations && tile_of(vk, tokens) &&
            step_bytes <= l->window_bytes;
+}
+
+int64_t vk_dense_half_area(const vk_backend *vk, int64_t tokens) {
+    return (int64_t)tile_of(vk, tokens) * TILE_FEATURES;
 }
 
 int64_t vk_dense_half_rows(int64_t rows, int64_t all) {
@@ -84,21 +101,25 @@ static void run(vk_backend *vk, const vk_dense_product *c, vk_shader shader, vk_
                 vk_binding y, const half_push *push) {
     const vk_limits *l = vk_limits_of(vk);
     uint32_t vector = vk_dense_row_bytes(c->w) % 16 == 0;
-    vk_dispatch d = {
-        .op = c->op,
-        .shader = shader,
-        .constants = {l->coop_m[HALF], l->coop_n[HALF], l->coop_k[HALF], TILE_TOKENS, BLOCK_TOKENS,
-                      BLOCK_FEATURES, SUBGROUPS * l->subgroup_size, c->w->matrix.type, vector},
-        .constant_count = 9,
-        .bindings = {vk_dense_rows(c->w, c->first, c->rows), a, vk_in(c->half.factors, c->tokens),
-                     y},
-        .binding_count = 4,
-        .push = push,
-        .push_bytes = sizeof *push,
-        .operations = 2.0 * (double)c->tokens * (double)push->features * (double)push->depth,
-        .bytes =
-            (double)c->rows * (double)vk_dense_row_bytes(c->w) + (double)a.bytes + (double)y.bytes};
-    int64_t tiles = vk_blocks(c->tokens, TILE_TOKENS) * vk_blocks(push->features, TILE_FEATURES);
+    uint32_t vector_out =
+        y.at.offset % 16 == 0 && push->y_stride % 4 == 0 && push->features % 4 == 0;
+    uint32_t tile = tile_of(vk, c->tokens);
+    vk_dispatch d = {.op = c->op,
+                     .shader = shader,
+                     .constants = {l->coop_m[HALF], l->coop_n[HALF], l->coop_k[HALF], tile,
+                                   tile / 2, BLOCK_FEATURES, SUBGROUPS * l->subgroup_size,
+                                   c->w->matrix.type, vector, vector_out},
+                     .constant_count = 10,
+                     .bindings = {vk_dense_rows(c->w, c->first, c->rows), a,
+                                  vk_in(c->half.factors, c->tokens), y},
+                     .binding_count = 4,
+                     .push = push,
+                     .push_bytes = sizeof *push,
+                     .operations =
+                         2.0 * (double)c->tokens * (double)push->features * (double)push->depth,
+                     .bytes = (double)c->rows * (double)vk_dense_row_bytes(c->w) + (double)a.bytes +
+                              (double)y.bytes};
+    int64_t tiles = vk_blocks(c->tokens, tile) * vk_blocks(push->features, TILE_FEATURES);
     vk_groups(vk, (uint64_t)(tiles * push->splits), d.groups);
     vk_run(vk, &d);
 }

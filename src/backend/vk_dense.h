@@ -35,6 +35,8 @@ size_t vk_dense_row_bytes(const dense_weight *w);
 
 /* Does the device have half-precision products for so many tokens of this weight? */
 bool vk_dense_has_half(const vk_backend *vk, const dense_weight *w, int64_t tokens);
+/* Results that a work group of them computes. */
+int64_t vk_dense_half_area(const vk_backend *vk, int64_t tokens);
 /* Rows of the matrix that one half-precision product may take, at most `rows`. */
 int64_t vk_dense_half_rows(int64_t rows, int64_t all);
 /* Bytes that `tokens` rows of n take as halves, with their factors; places within them. */
