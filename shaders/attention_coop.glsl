@@ -1,18 +1,19 @@
 // Attention and its gradients on cooperative matrices: operands are halves of one scale a table
-// (half_all.comp), sums are float32. A group has 128 rows, 16 a subgroup, and 32 columns at a time
+// (half_all.comp), sums are float32. A group has 64 rows, 16 a subgroup, and 32 columns at a time
 // go through shared memory, while the next ones are on their way into registers:
 //
 //     kind         rows     columns    of a row and a column        result
-//     LOGS         queries  keys       score                        log of the row's sum
-//     STATS        queries  keys       score, dout . v              log, mean of dout . v
+//     LOGS         queries  keys       score                        log2 of the row's sum
+//     STATS        queries  keys       score, dout . v              log2, mean of dout . v
 //     OUT          queries  keys       weight                       weights times v
 //     DQ           queries  keys       gradient of the score        gradients times k
 //     DK           keys     queries    gradient of the score        gradients times q
 //     DV           keys     queries    weight                       weights times dout
 //
-// DK and DV sum over the query heads of a key head. stats (T, heads, 2): log, mean. Scores leave
-// the matrices through a patch of shared memory of each subgroup, where two of its threads have a
-// row.
+// DK and DV sum over the query heads of a key head. stats (T, heads, 2): log2, mean. Scores are in
+// powers of 2 and leave the matrices through a patch of shared memory of each subgroup, where two
+// of its threads have a row. What a row sees lies side by side, also by key: queries from its own
+// on, to the end of its document.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -33,7 +34,7 @@
 #define BY_KEY
 #endif
 
-#define SUBGROUPS 8u
+#define SUBGROUPS 4u
 #define ROWS      16u // of a subgroup
 #define COLUMNS   32u
 #define LOWEST    -3.0e38
@@ -52,6 +53,7 @@ layout(set = 0, binding = 5) buffer Fault { uint fault[]; };
 #else
 layout(set = 0, binding = 4) readonly buffer Stats { float stats[]; };
 layout(set = 0, binding = 5) writeonly buffer Out { float result[]; };
+layout(set = 0, binding = 5) writeonly buffer OutVector { vec4 result4[]; };
 #endif
 
 const uint UNITS = HEAD_DIM / 8;     // of eight halves
@@ -63,8 +65,10 @@ const uint ITEMS = COLUMNS * UNITS, EACH = (ITEMS + THREADS - 1) / THREADS;
 const uint PATCHES = 2 * TILE_SIZE;
 
 shared uvec4 tiles[2 * TILE_SIZE + SUBGROUPS * PATCH_SIZE];
-shared ivec2 column_seen[COLUMNS]; // by key: what a query sees; STATS: what keys do
-shared vec2 column_stats[COLUMNS];
+shared int column_first[COLUMNS];       // STATS: of what a key sees
+shared vec4 column_logs[COLUMNS / 4];   // by key
+shared vec4 column_means[COLUMNS / 4];
+shared int starts[SUBGROUPS * ROWS];    // by key: where documents begin, of the rows
 shared int lowest, highest;
 
 #define MATRIX_A coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseA>
@@ -75,11 +79,12 @@ const ivec2 NOTHING = ivec2(0x7fffffff, -1);
 
 uvec4 next_one[EACH], next_two[EACH];
 vec2 next_stats;
-ivec2 next_seen;
+int next_first;
 
-float weight_of(float x) {
-    if ((floatBitsToUint(x) & 0x7fffffffu) > 0x7f800000u) return x;
-    return x < -87.0 ? 0.0 : exp(x);
+// Orders shared memory alone: what is on its way from memory is not waited for.
+void patch_barrier() {
+    controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared,
+                   gl_SemanticsAcquireRelease);
 }
 
 ivec2 keys_of(uint t) {
@@ -116,15 +121,14 @@ void fetch(uint column, uint query_head, uint kv_head) {
     }
     uint t = column + gl_LocalInvocationIndex;
     next_stats = vec2(0);
-    next_seen = NOTHING;
+    next_first = -1;
 #ifdef BY_KEY
     if (gl_LocalInvocationIndex < COLUMNS && t < p.tokens) {
         uint at = BASE(4) + (t * p.heads + query_head) * 2;
         next_stats = vec2(stats[at], stats[at + 1]);
-        next_seen = keys_of(t);
     }
 #elif defined(STATS)
-    if (gl_LocalInvocationIndex < COLUMNS && t < p.tokens) next_seen.x = first[BASE(2) + t];
+    if (gl_LocalInvocationIndex < COLUMNS && t < p.tokens) next_first = first[BASE(2) + t];
 #endif
 }
 
@@ -138,8 +142,10 @@ void store() {
 #endif
     }
     if (gl_LocalInvocationIndex < COLUMNS) {
-        column_seen[gl_LocalInvocationIndex] = next_seen;
-        column_stats[gl_LocalInvocationIndex] = next_stats;
+        uint i = gl_LocalInvocationIndex;
+        column_first[i] = next_first;
+        column_logs[i / 4][i % 4] = next_stats.x;
+        column_means[i / 4][i % 4] = next_stats.y;
     }
 }
 
@@ -158,15 +164,54 @@ uint document_end(uint token) {
     barrier();
     return uint(highest);
 }
+
+// The queries that see a key, where the group's last document ends before `end`.
+ivec2 queries_of(uint row, uint row0, int end) {
+    uint i = gl_LocalInvocationIndex, t = row0 + i;
+    if (i < SUBGROUPS * ROWS)
+        starts[i] = t < p.tokens && first[BASE(2) + t] == int(t) ? int(t) : end;
+    barrier();
+    int next = end;
+    for (uint r = 0; r < SUBGROUPS * ROWS; r++)
+        if (starts[r] > int(row)) next = min(next, starts[r]);
+    return ivec2(int(row), next - 1);
+}
 #endif
 
 // This thread's part of a row of a patch: 16 columns.
 #define HALF_ROW (gl_SubgroupInvocationID / 2)
 #define HALF_AT  (gl_SubgroupInvocationID % 2 * 16)
 
+// The columns from .. to of this thread's sixteen, as bits.
+uint visible_mask(int from, int to) {
+    uint low = uint(clamp(from, 0, 16)), high = uint(clamp(to + 1, 0, 16));
+    return (1u << high) - (1u << min(low, high));
+}
+
+#ifdef STATS
+// No key that a row sees begins a document, but the first one.
+void check_documents(uint row, ivec2 seen, int column, uint mask) {
+    for (uint j = 0; j < 16; j++) {
+        int at = column + int(HALF_AT + j);
+        if ((mask & 1u << j) != 0 && at > seen.x && column_first[HALF_AT + j] == at)
+            atomicMin(fault[BASE(5) + FAULT_DOCUMENT], row);
+    }
+}
+#endif
+
 vec4 patch_read(uint place, uint quad) {
     return uintBitsToFloat(tiles[place + HALF_ROW * PATCH_STRIDE + HALF_AT / 4 + quad]);
 }
+
+#ifndef ONLINE
+void store_four(uint at, vec4 values) {
+    at += BASE(5);
+    if (BASE(5) % 4 == 0)
+        result4[at / 4] = values;
+    else
+        [[unroll]] for (uint j = 0; j < 4; j++) result[at + j] = values[j];
+}
+#endif
 
 // The matrices stay variables of main: a function would be handed copies.
 void main() {
@@ -196,7 +241,8 @@ void main() {
     end = int(document_end(min(row0 + SUBGROUPS * ROWS, rows) - 1));
     own_begin = begin + int(own);
     own_end = end;
-    ivec2 seen = NOTHING;
+    ivec2 seen = queries_of(row, row0, end);
+    if (row >= rows) seen = NOTHING;
 #else
     ivec2 seen = lane ? keys_of(row) : NOTHING;
     if (gl_LocalInvocationIndex == 0) {
@@ -241,7 +287,7 @@ void main() {
 #endif
     float q_factor = factors[BASE(1)], k_factor = factors[BASE(1) + 1];
     float v_factor = factors[BASE(1) + 2], dout_factor = factors[BASE(1) + 3];
-    float score_factor = p.scale * q_factor * k_factor;
+    float score_factor = p.scale * q_factor * k_factor * 1.44269504; // log2 of e
     float row_log = 0, row_mean = 0;
     float most = LOWEST, total = 0, product_total = 0;
 #ifndef ONLINE
@@ -272,83 +318,81 @@ void main() {
                   kv_head);
         if (column >= own_end || column + int(COLUMNS) <= own_begin) continue;
 
+        // Sums that do not wait for each other in turn: none of them is stored before all are made.
         SUMS scores[2];
-        [[unroll]] for (uint n = 0; n < 2; n++) {
-            scores[n] = SUMS(0);
-            [[unroll]] for (uint k = 0; k < DIMS; k++) {
+        scores[0] = scores[1] = SUMS(0);
+#ifdef WITH_DOUT
+        SUMS products[2];
+        products[0] = products[1] = SUMS(0);
+#endif
+        [[unroll]] for (uint k = 0; k < DIMS; k++) {
+            [[unroll]] for (uint n = 0; n < 2; n++) {
                 MATRIX_B b;
                 coopMatLoad(b, tiles, n * 16 * TILE_STRIDE + 2 * k, TILE_STRIDE,
                             gl_CooperativeMatrixLayoutColumnMajor);
                 scores[n] = coopMatMulAdd(a_one[k], b, scores[n]);
+#ifdef WITH_DOUT
+                coopMatLoad(b, tiles, TILE_SIZE + n * 16 * TILE_STRIDE + 2 * k, TILE_STRIDE,
+                            gl_CooperativeMatrixLayoutColumnMajor);
+                products[n] = coopMatMulAdd(a_two[k], b, products[n]);
+#endif
             }
+        }
+        [[unroll]] for (uint n = 0; n < 2; n++)
             coopMatStore(scores[n], tiles, place + n * 4, PATCH_STRIDE,
                          gl_CooperativeMatrixLayoutRowMajor);
-        }
-        subgroupBarrier();
+        patch_barrier();
         vec4 weight[4], score[4];
         [[unroll]] for (uint j = 0; j < 4; j++) {
             if (lane) score[j] = patch_read(place, j) * score_factor;
         }
-        subgroupBarrier();
+        patch_barrier();
 #ifdef WITH_DOUT
-        [[unroll]] for (uint n = 0; n < 2; n++) {
-            scores[n] = SUMS(0);
-            [[unroll]] for (uint k = 0; k < DIMS; k++) {
-                MATRIX_B b;
-                coopMatLoad(b, tiles, TILE_SIZE + n * 16 * TILE_STRIDE + 2 * k, TILE_STRIDE,
-                            gl_CooperativeMatrixLayoutColumnMajor);
-                scores[n] = coopMatMulAdd(a_two[k], b, scores[n]);
-            }
-            coopMatStore(scores[n], tiles, place + n * 4, PATCH_STRIDE,
+        [[unroll]] for (uint n = 0; n < 2; n++)
+            coopMatStore(products[n], tiles, place + n * 4, PATCH_STRIDE,
                          gl_CooperativeMatrixLayoutRowMajor);
-        }
-        subgroupBarrier();
+        patch_barrier();
         vec4 product[4];
         [[unroll]] for (uint j = 0; j < 4; j++) {
             if (lane) product[j] = patch_read(place, j);
         }
-        subgroupBarrier();
+        patch_barrier();
 #endif
         if (lane) {
 #ifdef ONLINE
             float before = most;
 #endif
+            int from = seen.x - column - int(HALF_AT), to = seen.y - column - int(HALF_AT);
+            uint mask = visible_mask(from, to);
             [[unroll]] for (uint j = 0; j < 16; j++) {
-                uint c = HALF_AT + j;
-                int at = column + int(c);
-#ifdef BY_KEY
-                ivec2 range = column_seen[c];
-                bool visible = int(row) >= range.x && int(row) <= range.y && row < rows;
-                float log_sum = column_stats[c].x, mean = column_stats[c].y;
-#else
-                bool visible = at >= seen.x && at <= seen.y;
-                float log_sum = row_log, mean = row_mean;
-#endif
+                bool visible = (mask & 1u << j) != 0;
 #ifdef ONLINE
                 if (!visible) score[j / 4][j % 4] = uintBitsToFloat(0xff800000u);
                 most = max(most, score[j / 4][j % 4]);
-#ifdef STATS
-                if (visible && head == 0 && at > seen.x && column_seen[c].x == at)
-                    atomicMin(fault[BASE(5) + FAULT_DOCUMENT], row);
-#endif
 #else
-                float w = visible ? weight_of(score[j / 4][j % 4] - log_sum) : 0.0;
-#ifdef WITH_DOUT
-                if (visible) w *= product[j / 4][j % 4] - mean;
+#ifdef BY_KEY
+                row_log = column_logs[HALF_AT / 4 + j / 4][j % 4];
+                row_mean = column_means[HALF_AT / 4 + j / 4][j % 4];
 #endif
-                weight[j / 4][j % 4] = w;
+                float w = exp2(score[j / 4][j % 4] - row_log);
+#ifdef WITH_DOUT
+                w *= product[j / 4][j % 4] - row_mean;
+#endif
+                weight[j / 4][j % 4] = visible ? w : 0.0;
 #endif
             }
 #ifdef ONLINE
-            float keep = weight_of(before - most);
+#ifdef STATS
+            if (head == 0) check_documents(row, seen, column, mask);
+#endif
+            float keep = exp2(before - most);
             total *= keep;
             product_total *= keep;
             [[unroll]] for (uint j = 0; j < 16; j++) {
-                float s = score[j / 4][j % 4];
-                float w = s == uintBitsToFloat(0xff800000u) ? 0.0 : weight_of(s - most);
+                float w = exp2(score[j / 4][j % 4] - most);
                 total += w;
 #ifdef STATS
-                if (w != 0.0) product_total += w * product[j / 4][j % 4];
+                product_total += w * product[j / 4][j % 4];
 #endif
             }
 #else
@@ -359,7 +403,7 @@ void main() {
 #endif
         }
 #ifndef ONLINE
-        subgroupBarrier();
+        patch_barrier();
 #if defined(DQ) || defined(DK)
         const uint values = 0;
 #else
@@ -375,7 +419,7 @@ void main() {
                 sums[n] = coopMatMulAdd(a, b, sums[n]);
             }
         }
-        subgroupBarrier();
+        patch_barrier();
 #endif
     }
     barrier();
@@ -385,15 +429,15 @@ void main() {
     if (lane)
         tiles[place + gl_SubgroupInvocationID] =
             floatBitsToUint(vec4(most, total, product_total, 0));
-    subgroupBarrier();
+    patch_barrier();
     if (lane && HALF_AT == 0 && row < rows) {
         vec4 a = uintBitsToFloat(tiles[place + gl_SubgroupInvocationID]);
         vec4 b = uintBitsToFloat(tiles[place + gl_SubgroupInvocationID + 1]);
-        float top = max(a.x, b.x), keep_a = weight_of(a.x - top), keep_b = weight_of(b.x - top);
+        float top = max(a.x, b.x), keep_a = exp2(a.x - top), keep_b = exp2(b.x - top);
         float sum = a.y * keep_a + b.y * keep_b;
         bool nan = (floatBitsToUint(sum) & 0x7fffffffu) > 0x7f800000u;
         uint at = BASE(4) + (row * p.heads + head) * 2;
-        stats[at] = nan ? sum : top + log(sum);
+        stats[at] = nan ? sum : top + log2(sum);
         stats[at + 1] = (a.z * keep_a + b.z * keep_b) / sum;
     }
 #else
@@ -408,14 +452,13 @@ void main() {
 #endif
     [[unroll]] for (uint n = 0; n < DIMS; n++) {
         coopMatStore(sums[n], tiles, place, PATCH_STRIDE, gl_CooperativeMatrixLayoutRowMajor);
-        subgroupBarrier();
-        for (uint i = gl_SubgroupInvocationID; i < ROWS * 16; i += gl_SubgroupSize) {
-            uint r = row0 + own + i / 16, c = i % 16;
-            float value = uintBitsToFloat(tiles[place + i / 16 * PATCH_STRIDE + c / 4][c % 4]);
-            if (r < rows)
-                result[BASE(5) + (r * row_heads + head) * HEAD_DIM + n * 16 + c] = value * factor;
+        patch_barrier();
+        for (uint i = gl_SubgroupInvocationID; i < ROWS * 4; i += gl_SubgroupSize) {
+            uint r = row0 + own + i / 4, quad = i % 4;
+            vec4 values = uintBitsToFloat(tiles[place + i / 4 * PATCH_STRIDE + quad]) * factor;
+            if (r < rows) store_four((r * row_heads + head) * HEAD_DIM + n * 16 + 4 * quad, values);
         }
-        subgroupBarrier();
+        patch_barrier();
     }
 #endif
 }

@@ -2,11 +2,13 @@
 // infinity and NaN on top.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #define PUSH uint count; uint groups;
 #include "weft.glsl"
 #include "values.glsl"
 
 #define THREADS 128
+#define UNROLL  4 // vectors on their way at once
 
 layout(local_size_x = THREADS) in;
 VALUES(0, x)
@@ -18,10 +20,14 @@ void main() {
     if (gl_LocalInvocationIndex == 0) group_most = 0;
     barrier();
     uint own = 0, step = p.groups * THREADS;
-    for (uint i = GROUP_INDEX * THREADS + gl_LocalInvocationIndex; i < (p.count + 3) / 4;
-         i += step) {
-        uvec4 bits = floatBitsToUint(x_read(0, i, p.count)) & 0x7fffffffu;
-        own = max(own, max(max(bits.x, bits.y), max(bits.z, bits.w)));
+    uint fours = (p.count + 3) / 4;
+    for (uint i = GROUP_INDEX * THREADS + gl_LocalInvocationIndex; i < fours; i += UNROLL * step) {
+        vec4 v[UNROLL];
+        [[unroll]] for (uint k = 0; k < UNROLL; k++) v[k] = x_read(0, i + k * step, p.count);
+        [[unroll]] for (uint k = 0; k < UNROLL; k++) {
+            uvec4 bits = floatBitsToUint(v[k]) & 0x7fffffffu;
+            own = max(own, max(max(bits.x, bits.y), max(bits.z, bits.w)));
+        }
     }
     atomicMax(group_most, own);
     barrier();

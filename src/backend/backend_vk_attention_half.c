@@ -7,7 +7,7 @@
 /* Of shaders/attention_coop.glsl. */
 enum {
     SIDE = 16, /* of a matrix */
-    SUBGROUPS = 8,
+    SUBGROUPS = 4,
     ROWS = SIDE * SUBGROUPS, /* of a group */
     COLUMNS = 32,
     LANES = 32, /* of a subgroup, at least */
@@ -53,7 +53,7 @@ static int64_t halves_count(const attention_args *s, bool backward) {
 
 static uint32_t shared_bytes(int64_t d) {
     uint32_t tile = COLUMNS * ((uint32_t)d / 8 + 1), patch = SIDE * (COLUMNS / 4 + 1);
-    return 16 * (2 * tile + SUBGROUPS * patch) + 16 * COLUMNS + 64;
+    return 16 * (2 * tile + SUBGROUPS * patch) + 16 * COLUMNS + 4 * ROWS;
 }
 
 static bool device_fits(const vk_backend *vk, int64_t d) {
