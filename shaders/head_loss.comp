@@ -4,6 +4,7 @@
 // value and a sum each, which are put together in their order.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #define PUSH uint tokens; uint n; uint first_token; uint padded; float scale;
 #include "weft.glsl"
 #include "values.glsl"
@@ -11,6 +12,7 @@
 #include "half.glsl"
 
 #define THREADS 128
+#define UNROLL  4 // vectors of a row on their way at once
 #define LOWEST  -3.0e38
 
 layout(local_size_x = THREADS) in;
@@ -39,15 +41,20 @@ vec4 logits_of(uint row, uint i) {
 void sum_part(uint row, out float top, out float sum) {
     top = LOWEST;
     sum = 0;
-    for (uint i = gl_LocalInvocationIndex; i < (p.n + 3) / 4; i += THREADS) {
-        vec4 v = logits_of(row, i);
-        float most = max(max(v.x, v.y), max(v.z, v.w));
+    for (uint i = gl_LocalInvocationIndex; i < (p.n + 3) / 4; i += UNROLL * THREADS) {
+        vec4 v[UNROLL];
+        [[unroll]] for (uint k = 0; k < UNROLL; k++) v[k] = logits_of(row, i + k * THREADS);
+        vec4 four = v[0];
+        [[unroll]] for (uint k = 1; k < UNROLL; k++) four = max(four, v[k]);
+        float most = max(max(four.x, four.y), max(four.z, four.w));
         if (most > top) {
             sum *= exponential_of(top - most);
             top = most;
         }
-        vec4 e = exponential(v - top);
-        sum += (e.x + e.y) + (e.z + e.w);
+        [[unroll]] for (uint k = 0; k < UNROLL; k++) {
+            vec4 e = exponential(v[k] - top);
+            sum += (e.x + e.y) + (e.z + e.w);
+        }
     }
 }
 
@@ -69,8 +76,9 @@ void sum_row(uint row, out float top, out float sum) {
     sum = totals[0];
 }
 
-vec4 gradient_of(uint row, uint i, uint target, float top, float gain) {
-    vec4 v = exponential(logits_read(row, i, p.n) - top) * gain;
+// Of logits 4 i .. 4 i + 3.
+vec4 gradient_of(vec4 logits, uint i, uint target, float top, float gain) {
+    vec4 v = exponential(logits - top) * gain;
     if (target / 4 == i) v[target % 4] -= 1;
     return p.scale * v;
 }
@@ -82,11 +90,19 @@ void store_halves(uint token, uint target, float top, float gain) {
     float most = abs(p.scale) * (gain + abs(likely - 1));
     float factor, scale = half_scale(floatBitsToUint(most) & 0x7fffffffu, factor);
     if (gl_LocalInvocationIndex == 0) factors[BASE(5) + token] = factor;
-    for (uint i = gl_LocalInvocationIndex; i < p.padded / 4; i += THREADS) {
-        vec4 v = gradient_of(row, i, target, top, gain);
-        uvec4 at = uvec4(4 * i) + uvec4(0, 1, 2, 3);
-        v = mix(v, vec4(0), greaterThanEqual(at, uvec4(p.n)));
-        halves[BASE(4) / 2 + token * (p.padded / 4) + i] = half_pack(v, scale);
+    uint fours = p.padded / 4;
+    for (uint first = gl_LocalInvocationIndex; first < fours; first += UNROLL * THREADS) {
+        vec4 logits[UNROLL];
+        [[unroll]] for (uint k = 0; k < UNROLL; k++)
+            logits[k] = logits_read(row, first + k * THREADS, p.n);
+        [[unroll]] for (uint k = 0; k < UNROLL; k++) {
+            uint i = first + k * THREADS;
+            if (i >= fours) break;
+            vec4 v = gradient_of(logits[k], i, target, top, gain);
+            uvec4 at = uvec4(4 * i) + uvec4(0, 1, 2, 3);
+            v = mix(v, vec4(0), greaterThanEqual(at, uvec4(p.n)));
+            halves[BASE(4) / 2 + token * fours + i] = half_pack(v, scale);
+        }
     }
 }
 
@@ -114,5 +130,5 @@ void main() {
         return;
     }
     for (uint i = gl_LocalInvocationIndex; i < (p.n + 3) / 4; i += THREADS)
-        logits_write(row, i, p.n, gradient_of(row, i, target, top, gain));
+        logits_write(row, i, p.n, gradient_of(logits_read(row, i, p.n), i, target, top, gain));
 }

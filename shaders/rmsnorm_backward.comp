@@ -18,16 +18,30 @@ TEAM_REDUCTION(vec2, team_sum, PLUS)
 void main() {
     uint row = ROW, first = row * p.n, fours = row < p.rows ? (p.n + 3) / 4 : 0;
     vec2 sums = vec2(0);
-    for (uint i = LANE; i < fours; i += TEAM) {
-        vec4 v = x_read(first, i, p.n), u = dy_read(first, i, p.n) * gamma_read(0, i, p.n);
-        sums += vec2(dot(v, v), dot(u, v));
-    }
+    vec4 v[HELD], u[HELD];
+    EACH_HELD({
+        v[j] = x_read(first, i, p.n);
+        u[j] = dy_read(first, i, p.n) * gamma_read(0, i, p.n);
+    })
+    EACH_HELD({ sums += vec2(dot(v[j], v[j]), dot(u[j], v[j])); })
+    EACH_OTHER({
+        vec4 other = x_read(first, i, p.n);
+        vec4 slope = dy_read(first, i, p.n) * gamma_read(0, i, p.n);
+        sums += vec2(dot(other, other), dot(slope, other));
+    })
     vec2 means = team_sum(sums) / float(p.n);
     float r = inversesqrt(means.x + p.eps), pull = r * r * means.y;
-    for (uint i = LANE; i < fours; i += TEAM) {
-        vec4 u = dy_read(first, i, p.n) * gamma_read(0, i, p.n);
-        vec4 value = r * (u - x_read(first, i, p.n) * pull);
+    if (ADD != 0) {
+        vec4 start[HELD];
+        EACH_HELD({ start[j] = dx_read(first, i, p.n); })
+        EACH_HELD({ dx_write(first, i, p.n, start[j] + r * (u[j] - v[j] * pull)); })
+    } else {
+        EACH_HELD({ dx_write(first, i, p.n, r * (u[j] - v[j] * pull)); })
+    }
+    EACH_OTHER({
+        vec4 slope = dy_read(first, i, p.n) * gamma_read(0, i, p.n);
+        vec4 value = r * (slope - x_read(first, i, p.n) * pull);
         if (ADD != 0) value += dx_read(first, i, p.n);
         dx_write(first, i, p.n, value);
-    }
+    })
 }
