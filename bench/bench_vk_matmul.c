@@ -72,7 +72,7 @@ static results products(backend *be, bool vulkan, const ternary_matrix *m, const
     if (!vulkan)
         op_ternary_matmul_t(be, w, vy, tokens, PRECISION_ROUNDED, vx, true);
     else if (vk_ternary_tile_fits(vk_of(be), tile, true, tokens))
-        vk_ternary_product_t(be, w, vy, tokens, tile, vx, true);
+        vk_ternary_product_t(be, w, vy, tokens, tile, NULL, vx, true);
     if (backend_read(be, vx, r.dx, x_bytes, &err)) fail("backward", &err);
     submit(be);
     ternary_weight_free(be, &w);
@@ -154,7 +154,7 @@ typedef struct speed_case {
 static void run_once(bench *b, const speed_case *c, bool backward, int64_t tokens,
                      const vk_ternary_tile *tile) {
     if (backward)
-        vk_ternary_product_t(b->be, c->w, c->y, tokens, tile, c->x, false);
+        vk_ternary_product_t(b->be, c->w, c->y, tokens, tile, NULL, c->x, false);
     else
         vk_ternary_product(b->be, c->w, c->q8, tokens, tile, c->y);
 }

@@ -13,7 +13,8 @@
     uint y_stride; /* floats of a row of y */                                                      \
     uint planes;   /* of a: 1, or 2 */                                                             \
     uint add;                                                                                      \
-    float scale;
+    float scale;                                                                               \
+    float term_scale; /* of a low-rank term, where a shader takes one */
 #include "weft.glsl"
 #include "exact.glsl"
 #include "ternary.glsl"

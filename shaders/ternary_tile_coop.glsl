@@ -20,12 +20,15 @@ layout(constant_id = 6) const uint BLOCK_FEATURES = 32;
 layout(constant_id = 7) const uint UNITS = 8; // a multiple of 8
 layout(constant_id = 8) const uint SPLITS = 1;
 layout(constant_id = 9) const uint THREADS = 128;
+layout(constant_id = 10) const uint TERM = 0; // fours of ranks of a low-rank term that is added
 layout(local_size_x_id = 9) in;
 
 layout(set = 0, binding = 1) readonly buffer High4 { uvec4 high4[]; };
 layout(set = 0, binding = 2) readonly buffer Low4 { uvec4 low4[]; };
 layout(set = 0, binding = 4) buffer Y4 { vec4 y4[]; };
 layout(set = 0, binding = 5) readonly buffer Start4 { vec4 start4[]; };
+layout(set = 0, binding = 6) restrict readonly buffer TermRows { vec4 term_rows[]; };     // h
+layout(set = 0, binding = 7) restrict readonly buffer TermFactor { vec4 term_factor[]; }; // B or A
 
 #ifdef TRANSPOSED
 const uint PLANES = 2;
@@ -45,9 +48,12 @@ const uint SHARED_SIZE = BUFFER_SIZE > PATCHES_SIZE ? BUFFER_SIZE : PATCHES_SIZE
 const uint MS = BLOCK_TOKENS / M, NS = BLOCK_FEATURES / N, BLOCK_SUMS = MS * NS;
 const uint PART = UNITS / SPLITS; // units of a subgroup
 const uint LANES = THREADS / (BLOCKS * SPLITS);
+const uint FOURS = BLOCK_FEATURES / 4;              // of features, of a row of a block
+const bool SAME_FOUR = LANES * SPLITS % FOURS == 0; // of all results that an invocation stores
 
 shared uvec4 tiles[SHARED_SIZE]; // in the end, each subgroup's sums of M tokens
 shared float factors[TILE_TOKENS];
+shared vec4 term_h[TERM == 0 ? 1 : TILE_TOKENS * TERM]; // of the tile's tokens
 
 #define MATRIX_A coopmat<int8_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
 #define MATRIX_B coopmat<int8_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
@@ -161,7 +167,44 @@ void store() {
     store_b();
 }
 
-void store_four(uint t, uint feature, ivec4 sums, float factor) {
+// The term that is added, h B^T or with TRANSPOSED h A, of four features: their part of B or A
+// stays in registers for all tokens.
+#define TERM_MOST 2 // of TERM
+vec4 term_part[4 * TERM_MOST];
+
+void term_load(uint feature) {
+    [[unroll]] for (uint q = 0; q < TERM; q++) {
+        [[unroll]] for (uint j = 0; j < 4; j++) {
+#ifdef TRANSPOSED
+            uint at = (4 * q + j) * (p.features / 4) + min(feature, p.features - 4) / 4;
+#else
+            uint at = min(feature + j, p.features - 1) * TERM + q;
+#endif
+            term_part[4 * q + j] = term_factor[BASE(7) / 4 + at];
+        }
+    }
+}
+
+// token: of the tile.
+vec4 term_of(uint token) {
+    vec4 sum = vec4(0);
+    [[unroll]] for (uint q = 0; q < TERM; q++) {
+        vec4 h = term_h[token * TERM + q];
+        [[unroll]] for (uint j = 0; j < 4; j++) {
+#ifdef TRANSPOSED
+            sum += h[j] * term_part[4 * q + j];
+#else
+            sum[j] += dot(h, term_part[4 * q + j]);
+#endif
+        }
+    }
+    return p.term_scale * sum;
+}
+
+// A term comes with whole fours alone.
+void store_four(uint token0, uint token, uint feature, ivec4 sums) {
+    uint t = token0 + token;
+    float factor = factors[token];
     bool wide = ((p.y_stride | BASE(4) | (p.add != 0 ? BASE(5) : 0)) & 3) == 0;
     if (!wide || t >= p.tokens || feature + 4 > p.features) {
         [[unroll]] for (uint i = 0; i < 4; i++) store_product(t, feature + i, sums[i], factor);
@@ -171,20 +214,20 @@ void store_four(uint t, uint feature, ivec4 sums, float factor) {
     precise vec4 values = vec4(sums) * factor;
     precise vec4 totals = values;
     if (p.add != 0) totals = start4[(BASE(5) + at) / 4] + values;
-    y4[(BASE(4) + at) / 4] = totals;
+    y4[(BASE(4) + at) / 4] = TERM != 0 ? totals + term_of(token) : totals;
 }
 
 // The sums of M tokens of a block, from its subgroups' patches.
 void store_patches(uint block, uint split, uint token, uint token0, uint feature0) {
-    const uint FOURS = BLOCK_FEATURES / 4;
     [[unroll]] for (uint n = 0; n < M * FOURS; n += LANES * SPLITS) {
         uint i = n + split * LANES + gl_SubgroupInvocationID;
         uint row = i / FOURS, four = i % FOURS;
         if (i >= M * FOURS) continue;
+        if (TERM != 0 && !SAME_FOUR) term_load(feature0 + 4 * four);
         ivec4 sums = ivec4(0);
         [[unroll]] for (uint s = 0; s < SPLITS; s++)
             sums += patch_sums((s * BLOCKS + block) * PATCH_SIZE + row * PATCH_STRIDE, four);
-        store_four(token0 + token + row, feature0 + 4 * four, sums, factors[token + row]);
+        store_four(token0, token + row, feature0 + 4 * four, sums);
     }
 }
 
@@ -212,6 +255,8 @@ void main() {
     fetch(tile, token0, 0);
     for (uint t = gl_LocalInvocationIndex; t < TILE_TOKENS; t += THREADS)
         factors[t] = token_factor(token0 + t);
+    for (uint i = gl_LocalInvocationIndex; i < TILE_TOKENS * TERM; i += THREADS)
+        term_h[i] = term_rows[BASE(6) / 4 + min(token0 * TERM + i, p.tokens * TERM - 1)];
     for (uint step = 0; step < steps; step++) {
         store();
         barrier();
@@ -233,6 +278,10 @@ void main() {
         barrier();
     }
     uint patch_place = (split * BLOCKS + block) * PATCH_SIZE;
+    if (TERM != 0 && SAME_FOUR) {
+        uint four = (split * LANES + gl_SubgroupInvocationID) % FOURS;
+        term_load(tile * TILE_FEATURES + feature + 4 * four);
+    }
     [[unroll]] for (uint m = 0; m < MS; m++) {
         [[unroll]] for (uint n = 0; n < NS; n++) {
             SUMS sum = sums[m * NS + n];

@@ -356,6 +356,19 @@ void op_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_
     if (LIST_READY(be, list)) be->ops->ternary_matmul_add(be, w, q8, tokens, base, y);
 }
 
+void op_ternary_matmul_lora(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                            const view *base, const lora_term *term, view y) {
+    if (!WEIGHT_READY(be, w)) return;
+    int64_t rows = w->matrix.rows;
+    size_t bytes = floats(tokens, rows);
+    const operand list[] = {{"base", base ? *base : y, bytes, false, 0},
+                            IN(q8, quantised_bytes(tokens, w->matrix.cols)),
+                            {"h", term->h, floats(tokens, term->r), false, 0},
+                            {"b", term->b, floats(rows, term->r), false, 0},
+                            OUT_OR(y, bytes, 1)};
+    if (LIST_READY(be, list)) be->ops->ternary_matmul_lora(be, w, q8, tokens, base, term, y);
+}
+
 void op_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y) {
     if (!WEIGHT_READY(be, w)) return;
     const operand list[] = {IN(x, floats(tokens, w->matrix.cols)),
@@ -394,6 +407,10 @@ void op_lora_up(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t 
 
 void op_lora_backward(backend *be, const lora_backward_args *args) {
     const lora_backward_args *s = args;
+    if (s->w && !WEIGHT_READY(be, s->w)) return;
+    if (s->w && !require(be, __func__, s->w->matrix.rows == s->n && s->w->matrix.cols == s->k,
+                         "the weight has another shape"))
+        return;
     const operand list[] = {
         {"x", s->x, floats(s->tokens, s->k), false, 0},
         {"h", s->h, floats(s->tokens, s->r), false, 0},

@@ -106,19 +106,33 @@ void op_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t 
 void op_dense_matmul(backend *be, const dense_weight *w, view x, int64_t tokens, precision grade,
                      view y);
 
+/* What an adapter adds to a product: scale * h B^T, h (T, r), B (N, r). */
+typedef struct lora_term {
+    view h, b;
+    int64_t r;
+    float scale;
+} lora_term;
+/* op_ternary_matmul, or with a base op_ternary_matmul_add to it, then op_lora_up of the term to y,
+ * in one pass where the device has one. */
+void op_ternary_matmul_lora(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                            const view *base, const lora_term *term, view y);
+
 /* LoRA of one projection. A (r, K), B (N, r). */
 void op_lora_down(backend *be, view x, view a, int64_t tokens, int64_t k, int64_t r,
                   view h); /* h = x A^T */
 void op_lora_up(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t r, float scale,
                 view y); /* y += scale * h B^T */
 /* Backward: g (T, r) = scale * dy B is written to scratch g; dB += scale * dy^T h; dA += g^T x;
- * dx += g A, or dx = g A if !add. */
+ * dx += g A, or dx = g A if !add. With w, the ternary weight beneath, dx is as if
+ * op_ternary_matmul_t(w, dy, grade, dx, add) had run before and add were true. */
 typedef struct lora_backward_args {
     view x, h, dy, a, b; /* x (T, K) as op_lora_down saw it, h (T, r), dy (T, N) */
     view g, da, db, dx;
     int64_t tokens, k, n, r;
     float scale;
     bool add;
+    const ternary_weight *w; /* (N, K); NULL: none */
+    precision grade;         /* of its product */
 } lora_backward_args;
 void op_lora_backward(backend *be, const lora_backward_args *args);
 /* y (+)= dropout(x) over count values (kernel.h), 0 <= p < 1; y may be x. The mask depends on seed

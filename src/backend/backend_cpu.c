@@ -199,6 +199,7 @@ static const backend_ops cpu_ops = {
     .rmsnorm_quantise = cpu_rmsnorm_quantise,
     .ternary_matmul = cpu_ternary_matmul,
     .ternary_matmul_add = cpu_ternary_matmul_add,
+    .ternary_matmul_lora = cpu_ternary_matmul_lora,
     .ternary_matmul_f32 = cpu_ternary_matmul_f32,
     .ternary_matmul_t = cpu_ternary_matmul_t,
     .dense_matmul = cpu_dense_matmul,

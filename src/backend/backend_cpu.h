@@ -88,6 +88,8 @@ void cpu_rope_scatter(backend *be, view x, view positions, view table, int64_t t
                       int64_t row_count);
 void cpu_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens,
                             view base, view y);
+void cpu_ternary_matmul_lora(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                             const view *base, const lora_term *term, view y);
 void cpu_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
 void cpu_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y);
 void cpu_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,

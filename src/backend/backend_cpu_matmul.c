@@ -366,13 +366,23 @@ void cpu_lora_up(backend *be, view h, view b, int64_t tokens, int64_t n, int64_t
     run_nt(cpu_of(be), tokens, n, r, scale, h, b, y, true);
 }
 
+void cpu_ternary_matmul_lora(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                             const view *base, const lora_term *term, view y) {
+    if (base)
+        cpu_ternary_matmul_add(be, w, q8, tokens, *base, y);
+    else
+        cpu_ternary_matmul(be, w, q8, tokens, y);
+    cpu_lora_up(be, term->h, term->b, tokens, w->matrix.rows, term->r, term->scale, y);
+}
+
 void cpu_lora_backward(backend *be, const lora_backward_args *args) {
     cpu_backend *cpu = cpu_of(be);
     const lora_backward_args *s = args;
+    if (s->w) cpu_ternary_matmul_t(be, s->w, s->dy, s->tokens, s->grade, s->dx, s->add);
     run_nn(cpu, s->tokens, s->r, s->n, s->scale, s->dy, s->b, s->g, false);
     run_tn(cpu, s->n, s->r, s->tokens, s->scale, s->dy, s->h, s->db);
     run_tn(cpu, s->r, s->k, s->tokens, 1, s->g, s->x, s->da);
-    run_nn(cpu, s->tokens, s->k, s->r, 1, s->g, s->a, s->dx, s->add);
+    run_nn(cpu, s->tokens, s->k, s->r, 1, s->g, s->a, s->dx, s->add || s->w);
 }
 
 /* ---- cross-entropy through the head, some tokens at a time ---- */

@@ -58,6 +58,8 @@ typedef struct backend_ops {
     void (*ternary_matmul)(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
     void (*ternary_matmul_add)(backend *be, const ternary_weight *w, view q8, int64_t tokens,
                                view base, view y);
+    void (*ternary_matmul_lora)(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                                const view *base, const lora_term *term, view y);
     void (*ternary_matmul_f32)(backend *be, const ternary_weight *w, view x, int64_t tokens,
                                view y);
     void (*ternary_matmul_t)(backend *be, const ternary_weight *w, view dy, int64_t tokens,

@@ -92,6 +92,7 @@ static const backend_ops vk_ops = {
     .rmsnorm_quantise = vk_rmsnorm_quantise,
     .ternary_matmul = vk_ternary_matmul,
     .ternary_matmul_add = vk_ternary_matmul_add,
+    .ternary_matmul_lora = vk_ternary_matmul_lora,
     .ternary_matmul_f32 = vk_ternary_matmul_f32,
     .ternary_matmul_t = vk_ternary_matmul_t,
     .dense_matmul = vk_dense_matmul,

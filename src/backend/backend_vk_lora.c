@@ -2,6 +2,7 @@
  * tensor once, and the gradient with respect to x is made on the pass over x. Sums over tokens go
  * by blocks through scratch, added in the order of the blocks. */
 #include "backend/vk_math.h"
+#include "backend/vk_ternary.h"
 
 enum {
     THREADS = 128,
@@ -225,7 +226,9 @@ static void run_gradient(vk_backend *vk, const gradient_call *c) {
     }
 }
 
-static void backward_rows(vk_backend *vk, const lora_backward_args *s, int64_t t, int64_t count) {
+/* dx is left out if it comes with the product of the weight beneath. */
+static void backward_rows(vk_backend *vk, const lora_backward_args *s, int64_t t, int64_t count,
+                          bool without_dx) {
     view x = view_floats(s->x, t * s->k), dx = view_floats(s->dx, t * s->k);
     view dy = view_floats(s->dy, t * s->n), g = view_floats(s->g, t * s->r);
     view h = view_floats(s->h, t * s->r);
@@ -251,7 +254,9 @@ static void backward_rows(vk_backend *vk, const lora_backward_args *s, int64_t t
                           .step_rank = s->k,
                           .step_n = 1,
                           .alpha = 1,
-                          .how = s->add ? DX_ADD : DX_SET};
+                          .how = without_dx ? DX_NONE
+                                 : s->add   ? DX_ADD
+                                            : DX_SET};
     run_down(vk, &to_g);
     run_gradient(vk, &to_b);
     run_gradient(vk, &to_a);
@@ -259,9 +264,17 @@ static void backward_rows(vk_backend *vk, const lora_backward_args *s, int64_t t
 
 void vk_lora_backward(backend *be, const lora_backward_args *args) {
     vk_backend *vk = vk_of(be);
-    int64_t widest = args->k > args->n ? args->k : args->n;
-    if (args->r > widest) widest = args->r;
-    int64_t rows = vk_float_rows(vk, "op_lora_backward", widest, args->tokens);
-    for (int64_t t = 0; rows && t < args->tokens; t += rows)
-        backward_rows(vk, args, t, vk_least(rows, args->tokens - t));
+    lora_backward_args s = *args;
+    lora_term term = {s.g, s.a, s.r, 1};
+    int64_t widest = s.k > s.n ? s.k : s.n;
+    if (s.r > widest) widest = s.r;
+    int64_t rows = vk_float_rows(vk, "op_lora_backward", widest, s.tokens);
+    bool joined = s.w && vk_ternary_t_takes(be, s.w, &term, s.tokens, s.grade, s.dx);
+    if (s.w && !joined) {
+        vk_ternary_matmul_t(be, s.w, s.dy, s.tokens, s.grade, s.dx, s.add);
+        s.add = true;
+    }
+    for (int64_t t = 0; rows && t < s.tokens; t += rows)
+        backward_rows(vk, &s, t, vk_least(rows, s.tokens - t), joined);
+    if (joined) vk_ternary_product_t(be, s.w, s.dy, s.tokens, NULL, &term, s.dx, s.add);
 }

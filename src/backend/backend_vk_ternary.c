@@ -13,6 +13,8 @@ enum {
     VECTOR_TOKENS = 8,   /* up to here a forward product is bound by reading the weight */
     VECTOR_VALUES = 64,  /* that an invocation reads at once */
     COOP_TOKENS = 5,     /* from here on cooperative matrices are faster than that */
+    TERM_BINDING = 6,    /* of a term's h; its other factor follows */
+    TERM_RANKS = 8,      /* most of a term that a product adds on its way */
     GROUPS_MANY = 40     /* and one more a token of the tile: that keep a large device busy */
 };
 
@@ -68,7 +70,7 @@ static uint32_t coop_shared_bytes(const vk_ternary_tile *tile, uint32_t m) {
     uint32_t rows = tile->tokens * (tile->transposed ? 2 : 1) + tile->features;
     uint32_t values = rows * (tile->units + 1);
     uint32_t patches = tile_subgroups(tile) * m * (tile->block_features / 4 + 1);
-    return 16 * (values > patches ? values : patches) + 4 * tile->tokens;
+    return 16 * (values > patches ? values : patches) + 4 * tile->tokens + 16;
 }
 
 static bool coop_tile_fits(const vk_limits *limits, const vk_ternary_tile *tile) {
@@ -102,6 +104,7 @@ typedef struct product {
     view scales;
     view out, start;             /* start: what is added to, if add */
     const vk_ternary_tile *tile; /* NULL: float32 */
+    const lora_term *term;       /* added too, see takes_term; transposed, b is A. Or NULL */
 } product;
 
 /* Some of its weight rows and tokens. */
@@ -111,7 +114,7 @@ typedef struct window {
 
 typedef struct product_push {
     uint32_t tokens, features, depth, in_stride, weight_stride, out_stride, planes, add;
-    float scale;
+    float scale, term_scale;
 } product_push;
 
 typedef struct float_push {
@@ -176,9 +179,19 @@ static vk_binding start_binding(const product *p, const window *w) {
     return b;
 }
 
+/* h of a term, or its other factor. Any place that is read already will do where there is none. */
+static vk_binding term_binding(const product *p, const window *w, bool is_h) {
+    const lora_term *t = p->term;
+    if (!t) return in_binding(p, w, 0);
+    size_t row_bytes = (size_t)t->r * sizeof(float);
+    if (is_h) return rows_of(t->h, row_bytes, w, 0, row_bytes, VK_READ);
+    return (vk_binding){t->b, (size_t)out_features(p) * row_bytes, VK_READ};
+}
+
 static void count_work(const product *p, const window *w, vk_dispatch *d) {
     d->operations = 2.0 * (double)w->tokens * (double)w->rows * (double)p->matrix->cols;
-    for (uint32_t i = 0; i < d->binding_count; i++) d->bytes += (double)d->bindings[i].bytes;
+    uint32_t count = p->term || d->binding_count < TERM_BINDING ? d->binding_count : TERM_BINDING;
+    for (uint32_t i = 0; i < count; i++) d->bytes += (double)d->bindings[i].bytes;
 }
 
 static void add_constant(vk_dispatch *d, uint32_t value) {
@@ -198,6 +211,7 @@ static void coop_constants(const product *p, vk_dispatch *d) {
                                tile->block_features, tile->units,
                                tile->splits,         tile_subgroups(tile) * limits->subgroup_size};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) add_constant(d, values[i]);
+    add_constant(d, p->term ? (uint32_t)p->term->r / 4 : 0);
 }
 
 /* Specialisation constants, and the work groups of the window. */
@@ -232,12 +246,14 @@ static void run_integers(const product *p, const window *w) {
                          .out_stride = (uint32_t)out_features(p),
                          .planes = low ? 2 : 1,
                          .add = p->add || (p->transposed && w->row),
-                         .scale = p->matrix->scale};
+                         .scale = p->matrix->scale,
+                         .term_scale = p->term ? p->term->scale : 0};
     vk_dispatch d = {.op = p->op,
                      .bindings = {weight_binding(p, w), in_binding(p, w, 0), in_binding(p, w, low),
                                   rows_of(p->scales, sizeof(float), w, 0, sizeof(float), VK_READ),
-                                  out_binding(p, w), start_binding(p, w)},
-                     .binding_count = 6,
+                                  out_binding(p, w), start_binding(p, w), term_binding(p, w, true),
+                                  term_binding(p, w, false)},
+                     .binding_count = 8,
                      .push = &push,
                      .push_bytes = sizeof push};
     set_tile(p, w, &d);
@@ -338,9 +354,23 @@ static const vk_ternary_tile *choose_tile(const product *p) {
 
 /* ---- operations ---- */
 
+/* Can a product with its tile add this term to what it stores? The shader reads and writes whole
+ * fours, and all rows of the weight must be there at once. */
+static bool takes_term(const product *p, const lora_term *t) {
+    const vk_limits *l = vk_limits_of(p->vk);
+    uint64_t bytes = (uint64_t)out_features(p) * (uint64_t)t->r * sizeof(float);
+    if (!p->tile || p->tile->tier != VK_TIER_COOP || t->r % 4 || t->r > TERM_RANKS) return false;
+    uint32_t shared =
+        coop_shared_bytes(p->tile, l->coop_m[0]) + 4 * p->tile->tokens * (uint32_t)t->r;
+    return shared <= l->shared_bytes && out_features(p) % 4 == 0 && p->out.offset % 16 == 0 &&
+           p->start.offset % 16 == 0 && t->h.offset % 16 == 0 && t->b.offset % 16 == 0 &&
+           bytes <= l->window_bytes - l->offset_alignment &&
+           (uint64_t)p->matrix->rows * p->weight->row_bytes <= l->window_bytes;
+}
+
 /* base: what is added to; NULL = nothing. */
-static void forward(backend *be, const char *op, const ternary_weight *w, view q8, int64_t tokens,
-                    const vk_ternary_tile *tile, const view *base, view y) {
+static product forward_of(backend *be, const char *op, const ternary_weight *w, view q8,
+                          int64_t tokens, const vk_ternary_tile *tile, const view *base, view y) {
     product p = product_of(be, op, w, tokens, y);
     p.reach = ternary_padded(w->matrix.cols);
     p.value_bytes = 1;
@@ -349,30 +379,61 @@ static void forward(backend *be, const char *op, const ternary_weight *w, view q
     p.add = base != NULL;
     if (base) p.start = *base;
     p.tile = tile ? tile : choose_tile(&p);
-    run_product(&p);
+    return p;
 }
 
 void vk_ternary_product(backend *be, const ternary_weight *w, view q8, int64_t tokens,
                         const vk_ternary_tile *tile, view y) {
-    forward(be, "op_ternary_matmul", w, q8, tokens, tile, NULL, y);
+    product p = forward_of(be, "op_ternary_matmul", w, q8, tokens, tile, NULL, y);
+    run_product(&p);
 }
 
 void vk_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens, view base,
                            view y) {
-    forward(be, "op_ternary_matmul_add", w, q8, tokens, NULL, &base, y);
+    product p = forward_of(be, "op_ternary_matmul_add", w, q8, tokens, NULL, &base, y);
+    run_product(&p);
+}
+
+void vk_ternary_matmul_lora(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                            const view *base, const lora_term *term, view y) {
+    product p = forward_of(be, "op_ternary_matmul_lora", w, q8, tokens, NULL, base, y);
+    bool takes = takes_term(&p, term);
+    if (takes) p.term = term;
+    run_product(&p);
+    if (!takes) vk_lora_up(be, term->h, term->b, tokens, w->matrix.rows, term->r, term->scale, y);
+}
+
+static product transposed_of(backend *be, const ternary_weight *w, int64_t tokens, view dx) {
+    product p = product_of(be, "op_ternary_matmul_t", w, tokens, dx);
+    p.transposed = true;
+    p.reach = ternary_padded(w->matrix.rows);
+    p.value_bytes = 1;
+    return p;
+}
+
+/* Rounded, not in float32? */
+static bool is_rounded(const ternary_weight *w, precision grade) {
+    return grade == PRECISION_ROUNDED && w->matrix.rows <= GRADIENT_ROWS_MAX;
+}
+
+bool vk_ternary_t_takes(backend *be, const ternary_weight *w, const lora_term *term, int64_t tokens,
+                        precision grade, view dx) {
+    product p = transposed_of(be, w, tokens, dx);
+    size_t bytes = vk_gradient_planes_bytes(tokens, w->matrix.rows);
+    p.tile = choose_tile(&p);
+    return is_rounded(w, grade) && bytes <= vk_limits_of(p.vk)->window_bytes &&
+           takes_term(&p, term);
 }
 
 /* Tokens are rounded as many at once as fit one binding. */
 void vk_ternary_product_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
-                          const vk_ternary_tile *tile, view dx, bool add) {
-    product p = product_of(be, "op_ternary_matmul_t", w, tokens, dx);
+                          const vk_ternary_tile *tile, const lora_term *term, view dx, bool add) {
+    product p = transposed_of(be, w, tokens, dx);
     int64_t n = w->matrix.rows;
     int64_t step = vk_window_rows(p.vk, p.op, vk_gradient_planes_bytes(1, n), tokens);
     view planes;
-    p.transposed = true;
     p.add = add;
-    p.reach = ternary_padded(n);
-    p.value_bytes = 1;
+    p.term = term;
     if (!step ||
         !vk_scratch(p.vk, p.op, VK_SCRATCH_GRADIENT, vk_gradient_planes_bytes(step, n), &planes))
         return;
@@ -403,8 +464,8 @@ void vk_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t
 
 void vk_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
                          precision grade, view dx, bool add) {
-    if (grade == PRECISION_ROUNDED && w->matrix.rows <= GRADIENT_ROWS_MAX) {
-        vk_ternary_product_t(be, w, dy, tokens, NULL, dx, add);
+    if (is_rounded(w, grade)) {
+        vk_ternary_product_t(be, w, dy, tokens, NULL, NULL, dx, add);
         return;
     }
     product p = product_of(be, "op_ternary_matmul_t", w, tokens, dx);

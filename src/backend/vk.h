@@ -186,6 +186,8 @@ void vk_rmsnorm_quantise(backend *be, view x, view gamma, int64_t tokens, int64_
 void vk_ternary_matmul(backend *be, const ternary_weight *w, view q8, int64_t tokens, view y);
 void vk_ternary_matmul_add(backend *be, const ternary_weight *w, view q8, int64_t tokens, view base,
                            view y);
+void vk_ternary_matmul_lora(backend *be, const ternary_weight *w, view q8, int64_t tokens,
+                            const view *base, const lora_term *term, view y);
 void vk_ternary_matmul_f32(backend *be, const ternary_weight *w, view x, int64_t tokens, view y);
 void vk_ternary_matmul_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
                          precision grade, view dx, bool add);

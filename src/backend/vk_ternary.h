@@ -24,10 +24,13 @@ bool vk_ternary_tile_fits(const vk_backend *vk, const vk_ternary_tile *tile, boo
                           int64_t tokens);
 
 /* vk_ternary_matmul, and vk_ternary_matmul_t rounded, with a tile that fits; views are aligned to
- * 16 bytes. tile NULL: the one that the operation takes. */
+ * 16 bytes. tile NULL: the one that the operation takes. With a term the transposed product adds
+ * h A too, where b is A (r, K): only if vk_ternary_t_takes says that it can. */
 void vk_ternary_product(backend *be, const ternary_weight *w, view q8, int64_t tokens,
                         const vk_ternary_tile *tile, view y);
 void vk_ternary_product_t(backend *be, const ternary_weight *w, view dy, int64_t tokens,
-                          const vk_ternary_tile *tile, view dx, bool add);
+                          const vk_ternary_tile *tile, const lora_term *term, view dx, bool add);
+bool vk_ternary_t_takes(backend *be, const ternary_weight *w, const lora_term *term, int64_t tokens,
+                        precision grade, view dx);
 
 #endif

@@ -106,6 +106,24 @@ uint64_t dropout_seed_of(const forward *f, int64_t layer, target t) {
     return rng_split(f->dropout_seed, (uint64_t)(layer * TARGET_COUNT + t));
 }
 
+/* h = A x of the adapter in training, kept for the backward; false if it leaves the product out. */
+static bool trained_term(forward *f, int64_t layer, target t, int64_t tokens, view x, view down,
+                         lora_term *term) {
+    const lora_pair *p = f->trained ? adapter_pair(f->trained, layer, t) : NULL;
+    int64_t rows, cols;
+    if (!p || !p->rank) return false;
+    config_target_shape(&f->m->cfg, t, &rows, &cols);
+    view input = x, params = view_of(f->trained->params);
+    if (f->dropout > 0) {
+        input = f->dropped;
+        op_dropout(f->be, x, tokens * cols, f->dropout, dropout_seed_of(f, layer, t), input, false);
+    }
+    op_lora_down(f->be, input, view_floats(params, (int64_t)p->a_offset), tokens, cols, p->rank,
+                 down);
+    *term = (lora_term){down, view_floats(params, (int64_t)p->b_offset), p->rank, p->scale};
+    return true;
+}
+
 /* y += scale * B (A x) of every adapter in use, then of the one in training, whose A x is kept. */
 static void add_adapters(forward *f, int64_t layer, target t, int64_t tokens, view x, view y,
                          view down) {
@@ -120,17 +138,26 @@ static void add_adapters(forward *f, int64_t layer, target t, int64_t tokens, vi
         op_lora_up(f->be, f->low, view_floats(view_of(a->params), (int64_t)p->b_offset), tokens,
                    rows, p->rank, f->uses[i].scale * p->scale, y);
     }
-    const lora_pair *p = f->trained ? adapter_pair(f->trained, layer, t) : NULL;
-    if (!p || !p->rank) return;
-    view input = x, params = view_of(f->trained->params);
-    if (f->dropout > 0) {
-        input = f->dropped;
-        op_dropout(f->be, x, tokens * cols, f->dropout, dropout_seed_of(f, layer, t), input, false);
+    lora_term term;
+    if (trained_term(f, layer, t, tokens, x, down, &term))
+        op_lora_up(f->be, term.h, term.b, tokens, rows, term.r, term.scale, y);
+}
+
+/* y = W x + adapters from the rounded x, to which base is added if there is one. Where the adapter
+ * in training is alone, it goes with the product. */
+static void rounded_product(forward *f, int64_t layer, target t, int64_t tokens, view x,
+                            const view *base, view y, view down) {
+    const ternary_weight *w = f->m->layers[layer].proj[t];
+    lora_term term;
+    if (!f->use_count && trained_term(f, layer, t, tokens, x, down, &term)) {
+        op_ternary_matmul_lora(f->be, w, f->q8, tokens, base, &term, y);
+        return;
     }
-    op_lora_down(f->be, input, view_floats(params, (int64_t)p->a_offset), tokens, cols, p->rank,
-                 down);
-    op_lora_up(f->be, down, view_floats(params, (int64_t)p->b_offset), tokens, rows, p->rank,
-               p->scale, y);
+    if (base)
+        op_ternary_matmul_add(f->be, w, f->q8, tokens, *base, y);
+    else
+        op_ternary_matmul(f->be, w, f->q8, tokens, y);
+    add_adapters(f, layer, t, tokens, x, y, down);
 }
 
 /* y = norm(x), and its rounded form in f->q8 for all the projections that read it. */
@@ -166,24 +193,23 @@ static void glu_input(forward *f, int64_t layer, int64_t tokens, const layer_act
 /* y = W x + adapters; x's rounded form is in f->q8. */
 static void project(forward *f, int64_t layer, target t, int64_t tokens, view x, view y,
                     const layer_acts *acts) {
-    const ternary_weight *w = f->m->layers[layer].proj[t];
-    if (f->smooth)
-        op_ternary_matmul_f32(f->be, w, x, tokens, y);
-    else
-        op_ternary_matmul(f->be, w, f->q8, tokens, y);
+    if (!f->smooth) {
+        rounded_product(f, layer, t, tokens, x, NULL, y, acts->down[t]);
+        return;
+    }
+    op_ternary_matmul_f32(f->be, f->m->layers[layer].proj[t], x, tokens, y);
     add_adapters(f, layer, t, tokens, x, y, acts->down[t]);
 }
 
 /* y = base + W x + adapters: back into the residual stream. y may be base. */
 static void project_add(forward *f, int64_t layer, target t, int64_t tokens, view x, view base,
                         view y, const layer_acts *acts) {
-    const ternary_weight *w = f->m->layers[layer].proj[t];
-    if (f->smooth) {
-        op_ternary_matmul_f32(f->be, w, x, tokens, f->proj);
-        op_add(f->be, base, f->proj, tokens * f->m->cfg.hidden, y);
-    } else {
-        op_ternary_matmul_add(f->be, w, f->q8, tokens, base, y);
+    if (!f->smooth) {
+        rounded_product(f, layer, t, tokens, x, &base, y, acts->down[t]);
+        return;
     }
+    op_ternary_matmul_f32(f->be, f->m->layers[layer].proj[t], x, tokens, f->proj);
+    op_add(f->be, base, f->proj, tokens * f->m->cfg.hidden, y);
     add_adapters(f, layer, t, tokens, x, y, acts->down[t]);
 }
 

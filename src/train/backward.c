@@ -44,9 +44,10 @@ void backward_destroy(backward *b) {
     *b = (backward){0};
 }
 
-/* Gradients of the trained pair of one projection; dx receives (or is added) its input gradient. */
+/* Gradients of the trained pair of one projection; dx receives (or is added) its input gradient,
+ * that of the frozen product w (or NULL) included. */
 static void backward_adapter(backward *b, int64_t layer, target t, int64_t tokens, view x, view dy,
-                             view down, view dx, bool add) {
+                             view down, view dx, bool add, const ternary_weight *w) {
     forward *f = b->f;
     const lora_pair *p = adapter_pair(f->trained, layer, t);
     int64_t rows, cols;
@@ -66,16 +67,19 @@ static void backward_adapter(backward *b, int64_t layer, target t, int64_t token
                                .n = rows,
                                .r = p->rank,
                                .scale = p->scale,
-                               .add = add};
+                               .add = add,
+                               .grade = forward_precision(f)};
     if (f->dropout > 0) { /* the pair saw dropout(x); its input gradient passes the same mask */
         uint64_t seed = dropout_seed_of(f, layer, t);
+        if (w) op_ternary_matmul_t(f->be, w, dy, tokens, args.grade, dx, add);
         op_dropout(f->be, x, tokens * cols, f->dropout, seed, b->dropped, false);
         args.x = b->dropped;
         args.dx = b->d_input;
         args.add = false;
         op_lora_backward(f->be, &args);
-        op_dropout(f->be, b->d_input, tokens * cols, f->dropout, seed, dx, add);
+        op_dropout(f->be, b->d_input, tokens * cols, f->dropout, seed, dx, add || w);
     } else {
+        args.w = w;
         op_lora_backward(f->be, &args);
     }
 }
@@ -86,9 +90,10 @@ static void backward_project(backward *b, int64_t layer, target t, int64_t token
                              const layer_acts *acts, view dx, bool add, bool base) {
     forward *f = b->f;
     const ternary_weight *w = f->m->layers[layer].proj[t];
-    if (base) op_ternary_matmul_t(f->be, w, dy, tokens, forward_precision(f), dx, add);
     if (adapter_pair(f->trained, layer, t)->rank)
-        backward_adapter(b, layer, t, tokens, x, dy, acts->down[t], dx, base || add);
+        backward_adapter(b, layer, t, tokens, x, dy, acts->down[t], dx, add, base ? w : NULL);
+    else if (base)
+        op_ternary_matmul_t(f->be, w, dy, tokens, forward_precision(f), dx, add);
 }
 
 static void backward_ffn(backward *b, int64_t layer, int64_t tokens, const layer_acts *acts,

@@ -96,7 +96,7 @@ static void integers_case(pair *p, const shape *s, const vk_ternary_tile *tile, 
         pair_begin(p);
         op_ternary_matmul_t(p->be[0], w.w[0], dy.at[0], s->tokens, PRECISION_ROUNDED, dx.at[0],
                             add);
-        vk_ternary_product_t(p->be[1], w.w[1], dy.at[1], s->tokens, tile, dx.at[1], add);
+        vk_ternary_product_t(p->be[1], w.w[1], dy.at[1], s->tokens, tile, NULL, dx.at[1], add);
         pair_submit(p);
         pair_same(p, name_of(name, add ? "backward, added" : "backward", s, number), &dx);
     }
@@ -151,6 +151,53 @@ static void float_shapes(pair *p) {
     floats_case(p, &(shape){4, 40, 200}, true);
 }
 
+/* Products that a low-rank term goes with, where the device takes it on its way and where not. */
+static void term_case(pair *p, const shape *s, int64_t r, bool flag) {
+    char name[120];
+    weight_pair w = weight_open(p, s->rows, s->cols);
+    operand x = pair_random(p, s->tokens * s->cols, 1), dy = pair_random(p, s->tokens * s->rows, 1);
+    operand q8 = quantised_of(p, &x, s->tokens, s->cols);
+    operand a = pair_random(p, r * s->cols, 1), b = pair_random(p, s->rows * r, 1);
+    operand h = pair_random(p, s->tokens * r, 1), g = pair_words(p, NULL, s->tokens * r);
+    operand y = pair_random(p, s->tokens * s->rows, 1), dx = pair_random(p, s->tokens * s->cols, 1);
+    operand da = pair_random(p, r * s->cols, 1), db = pair_random(p, s->rows * r, 1);
+    PAIR_RUN(p, op_ternary_matmul_lora(be, w.w[i], q8.at[i], s->tokens, flag ? &y.at[i] : NULL,
+                                       &(lora_term){h.at[i], b.at[i], r, 0.5f}, y.at[i]));
+    pair_close(p, name_of(name, "forward with a term", s, -1), &y, s->rows, NEAR_SLACK);
+    PAIR_RUN(p, op_lora_backward(be, &(lora_backward_args){.x = x.at[i],
+                                                           .h = h.at[i],
+                                                           .dy = dy.at[i],
+                                                           .a = a.at[i],
+                                                           .b = b.at[i],
+                                                           .g = g.at[i],
+                                                           .da = da.at[i],
+                                                           .db = db.at[i],
+                                                           .dx = dx.at[i],
+                                                           .tokens = s->tokens,
+                                                           .k = s->cols,
+                                                           .n = s->rows,
+                                                           .r = r,
+                                                           .scale = 0.5f,
+                                                           .add = flag,
+                                                           .w = w.w[i],
+                                                           .grade = PRECISION_ROUNDED}));
+    pair_close(p, name_of(name, "dx with a term", s, -1), &dx, s->cols, NEAR_SLACK);
+    pair_close(p, name_of(name, "dA with a term", s, -1), &da, s->cols, NEAR_SLACK);
+    pair_close(p, name_of(name, "dB with a term", s, -1), &db, s->rows * r, NEAR_SLACK);
+    weight_close(p, &w);
+    pair_clear(p);
+}
+
+static void term_shapes(pair *p) {
+    static const shape shapes[] = {{3, 40, 128}, {33, 132, 260}, {130, 264, 384}, {70, 129, 130}};
+    static const int64_t ranks[] = {4, 8, 5, 12};
+    uint64_t seed = p->seed; /* the checks after it keep their data: a single sum may cancel */
+    for (size_t i = 0; i < 4; i++)
+        for (size_t r = 0; r < 4; r++) term_case(p, &shapes[i], ranks[r], (i + r) % 2);
+    term_case(p, &(shape){1100, 1284, 900}, 8, true);
+    p->seed = seed;
+}
+
 /* Bindings of 1 MiB: weight rows, tokens and sums are all cut. */
 static void windows(pair *p) {
     enum { TOKENS = 17, ROWS = 17000, COLS = 130 };
@@ -179,6 +226,7 @@ const pair_check ternary_checks[] = {
     {"ternary_integers", integer_shapes, EVERYWHERE},
     {"ternary_tiles", every_tile, CHECK_WHOLE | CHECK_ONCE | CHECK_FULL},
     {"ternary_floats", float_shapes, EVERYWHERE},
+    {"ternary_terms", term_shapes, EVERYWHERE},
     {"ternary_windows", windows, CHECK_WINDOWS | CHECK_ONCE},
     {NULL, NULL, 0},
 };

@@ -103,6 +103,8 @@ static void test_parameters(void **state) {
     expect_failure(&r, WEFT_ERR_ARGUMENT, "op_attention_backward: keys and tokens differ");
     op_ternary_matmul(r.be, NULL, x, 1, y);
     expect_failure(&r, WEFT_ERR_ARGUMENT, "op_ternary_matmul: the weight is missing");
+    op_ternary_matmul_lora(r.be, NULL, x, 1, NULL, &(lora_term){x, x, 1, 1}, y);
+    expect_failure(&r, WEFT_ERR_ARGUMENT, "op_ternary_matmul_lora: the weight is missing");
     assert_int_equal(backend_submit(r.be, NULL), WEFT_OK);
     rig_close(&r);
 }

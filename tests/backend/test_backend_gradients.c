@@ -101,9 +101,15 @@ static void layer_run(rig *r, activation act, float dropout) {
                                .r = R,
                                .scale = 0.5f};
     op_glu_backward(r->be, act, c.y, c.up, c.c, T * N, dy, dup);
-    op_ternary_matmul_t(r->be, c.w, dy, T, PRECISION_FULL, dn, false);
-    op_lora_backward(r->be, &args);
-    op_dropout(r->be, dx, T * K, dropout, 5, dn, true);
+    if (dropout > 0) {
+        op_ternary_matmul_t(r->be, c.w, dy, T, PRECISION_FULL, dn, false);
+        op_lora_backward(r->be, &args);
+        op_dropout(r->be, dx, T * K, dropout, 5, dn, true);
+    } else {
+        args.w = c.w;
+        args.dx = dn;
+        op_lora_backward(r->be, &args);
+    }
     op_rmsnorm_backward(r->be, c.x, c.gamma, dn, T, K, 1e-5f, dx, false);
     rig_log(r, rig_read(r, dx, T * K), T * K);
     check_slope(&c, "x", layer_loss, c.x, T * K, dx);
